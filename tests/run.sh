@@ -1,0 +1,85 @@
+#!/bin/bash
+# Installs what is missing, builds with address and undefined-behaviour sanitizers, and runs the tests.
+#   tests/run.sh                 all suites: unit sim fuzz purity e2e
+#   tests/run.sh unit e2e        these only
+#   tests/run.sh e2e -- -k reset   what follows -- goes to pytest
+# Ends with a summary; the exit status is 0 only when every suite passed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+all="unit sim fuzz purity e2e"
+suites=()
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    case " $all " in
+    *" $1 "*) suites+=("$1") ;;
+    *)
+        echo "run.sh: no suite called '$1' ($all)" >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+[ ${#suites[@]} -gt 0 ] || read -ra suites <<<"$all"
+[ "${1:-}" != -- ] || shift
+pytest_args=("$@")
+
+build=build/asan
+fuzz_seconds=60 # libFuzzer, all targets together
+
+export ASAN_OPTIONS="detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:exitcode=99"
+export UBSAN_OPTIONS="print_stacktrace=1"
+
+deploy/install-deps.sh build test || exit 1
+cmake --preset asan -G Ninja >/dev/null && cmake --build $build || exit 1
+
+suite_unit() {
+    ctest --test-dir $build -R '^unit/' -j "$(nproc)" --output-on-failure --no-tests=error
+}
+
+suite_sim() {
+    ctest --test-dir $build -R '^sim/' -j "$(nproc)" --output-on-failure --no-tests=error
+}
+
+# The corpora are replayed first, then each target looks for new inputs for its share of the time.
+suite_fuzz() {
+    local targets=() target
+    ctest --test-dir $build -R '^fuzz/' -j "$(nproc)" --output-on-failure --no-tests=error || return 1
+    for target in tests/fuzz/fuzz_*.c; do
+        targets+=("$(basename "$target" .c)")
+    done
+    cmake --preset fuzz -G Ninja >/dev/null && cmake --build build/fuzz --target "${targets[@]}" || return 1
+
+    local found=build/fuzz/found
+    local share=$((fuzz_seconds * $(nproc) / ${#targets[@]}))
+    mkdir -p $found
+    printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -c '
+        target=$1 seconds=$2 found=$3
+        mkdir -p "$found/$target"
+        build/fuzz/tests/"$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+            -artifact_prefix="$found/$target-" "$found/$target" "tests/fuzz/corpus/${target#fuzz_}" \
+            >"$found/$target.log" 2>&1
+        status=$?
+        echo "$target: $(sed -n "s/^stat::number_of_executed_units: *//p" "$found/$target.log") inputs, exit $status"
+        [ $status = 0 ] || tail -n 60 "$found/$target.log"
+        exit $status' _ {} $((share > 0 ? share : 1)) $found
+}
+
+suite_purity() {
+    tests/purity.sh $build
+}
+
+# Debian's own Python has Debian's pytest; another one may come first in PATH.
+suite_e2e() {
+    FUNNEL_BIN=$PWD/$build /usr/bin/python3 -m pytest -p no:cacheprovider tests/e2e "${pytest_args[@]}"
+}
+
+failed=0
+summary=""
+for suite in "${suites[@]}"; do
+    echo "== $suite"
+    began=$SECONDS
+    if "suite_$suite"; then verdict=passed; else verdict=FAILED failed=1; fi
+    summary+=$(printf '%-8s %-7s %4d s' "$suite" $verdict $((SECONDS - began)))$'\n'
+done
+printf '\n%s' "$summary"
+exit $failed
