@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/param.h> /* MIN, MAX */
 
 _Noreturn void bug_stop(const char *file, int line, const char *what);
 void bug_warn(const char *file, int line, const char *what, bool *said);
@@ -34,7 +35,5 @@ uint64_t bug_warn_count(void);
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)     ((a) < (b) ? (a) : (b))
-#define MAX(a, b)     ((a) > (b) ? (a) : (b))
 
 #endif

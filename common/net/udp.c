@@ -1,0 +1,323 @@
+#include "common/net/udp.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/bug.h"
+#include "common/base/err.h"
+#include "common/net/stream.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+
+#define SOCKET_BUFFER_BYTES (8 << 20) /* asked for; the kernel gives what net.core.{r,w}mem_max allow */
+
+int udp_open(const struct addrport *at, bool reuseport)
+{
+    bool v4 = addr_is_v4(&at->addr);
+    struct sockaddr_storage sa;
+    socklen_t len = addrport_to_sockaddr(at, v4, &sa);
+    int one = 1, want = SOCKET_BUFFER_BYTES;
+    int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    if ((reuseport && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0) ||
+        (!v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) != 0) ||
+        setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTINFO : IPV6_RECVPKTINFO, &one, sizeof(one)) != 0 ||
+        bind(fd, (struct sockaddr *)&sa, len) != 0) {
+        int rc = -errno;
+
+        close(fd);
+        return rc;
+    }
+    /* all of these make it faster only, so a refusal is fine; the FORCE variants work for root */
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &want, sizeof(want)) != 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &want, sizeof(want));
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &want, sizeof(want)) != 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &want, sizeof(want));
+    setsockopt(fd, SOL_UDP, UDP_GRO, &one, sizeof(one));
+    return fd;
+}
+
+int udp_local(int fd, struct addrport *out)
+{
+    return stream_local(fd, out);
+}
+
+int udp_receiver_init(struct udp_receiver *r)
+{
+    r->buffers = malloc((size_t)UDP_RECV_SLOTS * UDP_SLOT_BYTES);
+    return r->buffers ? 0 : ERR_NOMEM;
+}
+
+void udp_receiver_deinit(struct udp_receiver *r)
+{
+    free(r->buffers);
+    r->buffers = NULL;
+}
+
+union control {
+    struct cmsghdr align;
+    uint8_t space[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+};
+
+/* the local address and, for a train, the size of its datagrams */
+static void read_control(struct msghdr *msg, struct addr *local, size_t *segment)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+
+            memcpy(&info, CMSG_DATA(c), sizeof(info));
+            *local = addr_v4((const uint8_t *)&info.ipi_addr); /* where it was sent to */
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+
+            memcpy(&info, CMSG_DATA(c), sizeof(info));
+            *local = addr_v6(info.ipi6_addr.s6_addr);
+        } else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+            int size;
+
+            memcpy(&size, CMSG_DATA(c), sizeof(size));
+            if (size > 0)
+                *segment = (size_t)size;
+        }
+    }
+}
+
+int udp_receive(struct udp_receiver *r, int fd, int batches,
+                void (*fn)(void *ctx, uint8_t *datagram, size_t len, const struct endpoint *from), void *ctx)
+{
+    struct mmsghdr msgs[UDP_RECV_SLOTS];
+    struct iovec iov[UDP_RECV_SLOTS];
+    struct sockaddr_storage names[UDP_RECV_SLOTS];
+    union control controls[UDP_RECV_SLOTS];
+
+    while (batches-- > 0) {
+        for (int i = 0; i < UDP_RECV_SLOTS; i++) {
+            iov[i] = (struct iovec){r->buffers + (size_t)i * UDP_SLOT_BYTES, UDP_SLOT_BYTES};
+            msgs[i].msg_hdr = (struct msghdr){.msg_name = &names[i],
+                                              .msg_namelen = sizeof(names[i]),
+                                              .msg_iov = &iov[i],
+                                              .msg_iovlen = 1,
+                                              .msg_control = &controls[i],
+                                              .msg_controllen = sizeof(controls[i])};
+        }
+        int n = recvmmsg(fd, msgs, UDP_RECV_SLOTS, MSG_DONTWAIT, NULL);
+
+        if (n < 0) {
+            if (errno == EAGAIN)
+                return 0;
+            if (errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH || errno == ENETUNREACH)
+                continue; /* an ICMP error of something sent before */
+            return -errno;
+        }
+        for (int i = 0; i < n; i++) {
+            struct endpoint from = {.kind = ENDPOINT_UDP};
+            size_t len = msgs[i].msg_len, segment = len;
+            uint8_t *data = iov[i].iov_base;
+
+            if (msgs[i].msg_hdr.msg_flags & MSG_TRUNC)
+                continue;
+            addrport_from_sockaddr((struct sockaddr *)&names[i], &from.remote);
+            read_control(&msgs[i].msg_hdr, &from.local, &segment);
+            for (size_t at = 0; at < len; at += segment)
+                fn(ctx, data + at, MIN(segment, len - at), &from);
+        }
+        if (n < UDP_RECV_SLOTS)
+            return 0;
+    }
+    return 1;
+}
+
+int udp_sender_init(struct udp_sender *s, int fd4, int fd6)
+{
+    *s = (struct udp_sender){.fd4 = fd4, .fd6 = fd6, .gso4 = true, .gso6 = true};
+    s->buffer = malloc((size_t)UDP_TRAIN_BYTES + UDP_SLOT_BYTES);
+    return s->buffer ? 0 : ERR_NOMEM;
+}
+
+void udp_sender_deinit(struct udp_sender *s)
+{
+    free(s->buffer);
+    s->buffer = NULL;
+}
+
+static void clear(struct udp_sender *s)
+{
+    s->bytes = s->segment = 0;
+    s->count = 0;
+    s->closed = false;
+}
+
+/* address, local address to answer from, and the train's segment size */
+static void fill(struct udp_sender *s, struct msghdr *msg, struct sockaddr_storage *sa, union control *control,
+                 uint16_t segment)
+{
+    bool v4 = addr_is_v4(&s->to.remote.addr);
+    size_t used = 0;
+
+    memset(control, 0, sizeof(*control));
+    *msg = (struct msghdr){.msg_name = sa, .msg_namelen = addrport_to_sockaddr(&s->to.remote, v4, sa)};
+    msg->msg_control = control;
+    msg->msg_controllen = sizeof(*control);
+    struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+
+    if (!addr_is_none(&s->to.local) && v4) {
+        struct in_pktinfo info = {0};
+
+        memcpy(&info.ipi_spec_dst, addr_v4_bytes(&s->to.local), 4);
+        c->cmsg_level = IPPROTO_IP;
+        c->cmsg_type = IP_PKTINFO;
+        c->cmsg_len = CMSG_LEN(sizeof(info));
+        memcpy(CMSG_DATA(c), &info, sizeof(info));
+        used += CMSG_SPACE(sizeof(info));
+    } else if (!addr_is_none(&s->to.local)) {
+        struct in6_pktinfo info = {0};
+
+        memcpy(&info.ipi6_addr, s->to.local.b, 16);
+        c->cmsg_level = IPPROTO_IPV6;
+        c->cmsg_type = IPV6_PKTINFO;
+        c->cmsg_len = CMSG_LEN(sizeof(info));
+        memcpy(CMSG_DATA(c), &info, sizeof(info));
+        used += CMSG_SPACE(sizeof(info));
+    }
+    if (segment) {
+        c = (struct cmsghdr *)(control->space + used);
+        c->cmsg_level = SOL_UDP;
+        c->cmsg_type = UDP_SEGMENT;
+        c->cmsg_len = CMSG_LEN(sizeof(segment));
+        memcpy(CMSG_DATA(c), &segment, sizeof(segment));
+        used += CMSG_SPACE(sizeof(segment));
+    }
+    msg->msg_controllen = used;
+    if (used == 0)
+        msg->msg_control = NULL;
+}
+
+/* one sendmsg for the whole train; 0, or -errno */
+static int send_train(struct udp_sender *s, int fd)
+{
+    struct sockaddr_storage sa;
+    union control control;
+    struct msghdr msg;
+    struct iovec iov = {s->buffer, s->bytes};
+
+    fill(s, &msg, &sa, &control, s->count > 1 ? (uint16_t)s->segment : 0);
+    msg.msg_iov = &iov;
+    msg.msg_iovlen = 1;
+    s->send_calls++;
+    return sendmsg(fd, &msg, MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+/* without GSO: each datagram on its own; 0, or -errno with the unsent rest moved to the front */
+static int send_singly(struct udp_sender *s, int fd)
+{
+    struct mmsghdr msgs[UDP_TRAIN_MAX];
+    struct iovec iov[UDP_TRAIN_MAX];
+    struct sockaddr_storage sa;
+    union control control;
+    struct msghdr msg;
+    unsigned n = 0;
+
+    fill(s, &msg, &sa, &control, 0);
+    for (size_t at = 0; at < s->bytes; at += s->segment, n++) {
+        iov[n] = (struct iovec){s->buffer + at, MIN(s->segment, s->bytes - at)};
+        msgs[n].msg_hdr = msg;
+        msgs[n].msg_hdr.msg_iov = &iov[n];
+        msgs[n].msg_hdr.msg_iovlen = 1;
+    }
+    s->send_calls++;
+    int sent = sendmmsg(fd, msgs, n, MSG_DONTWAIT);
+
+    if (sent < 0)
+        return -errno;
+    if ((unsigned)sent == n)
+        return 0;
+    size_t gone = (size_t)sent * s->segment;
+
+    memmove(s->buffer, s->buffer + gone, s->bytes - gone);
+    s->bytes -= gone;
+    s->count -= (unsigned)sent;
+    s->sent += (unsigned)sent;
+    return -EAGAIN;
+}
+
+bool udp_sender_flush(struct udp_sender *s)
+{
+    while (s->count > 0) {
+        bool v4 = addr_is_v4(&s->to.remote.addr);
+        bool *gso = v4 ? &s->gso4 : &s->gso6;
+        int fd = v4 ? s->fd4 : s->fd6;
+        int rc = fd < 0 ? -EAFNOSUPPORT : *gso || s->count == 1 ? send_train(s, fd) : send_singly(s, fd);
+
+        if (rc == -EAGAIN || rc == -ENOBUFS) {
+            s->blocked = true;
+            return false;
+        }
+        if (rc == -EINTR)
+            continue;
+        if ((rc == -EIO || rc == -EINVAL || rc == -EOPNOTSUPP || rc == -EMSGSIZE) && *gso && s->count > 1) {
+            *gso = false; /* no UDP_SEGMENT here (or not for this route): datagrams one by one from now on */
+            continue;
+        }
+        if (rc == 0)
+            s->sent += s->count;
+        else
+            s->failed += s->count;
+        clear(s);
+    }
+    s->blocked = false;
+    return true;
+}
+
+uint8_t *udp_sender_room(struct udp_sender *s, size_t max_len)
+{
+    BUG_ON(max_len > UDP_SLOT_BYTES);
+    if (s->blocked && !udp_sender_flush(s))
+        return NULL;
+    if (s->closed || s->count >= UDP_TRAIN_MAX || s->bytes + max_len > UDP_TRAIN_BYTES)
+        if (!udp_sender_flush(s))
+            return NULL;
+    return s->buffer + s->bytes;
+}
+
+static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
+{
+    return addrport_equal(&a->remote, &b->remote) && addr_equal(&a->local, &b->local);
+}
+
+void udp_sender_commit(struct udp_sender *s, size_t len, const struct endpoint *to)
+{
+    BUG_ON(len == 0 || len > UDP_SLOT_BYTES);
+    if (s->count > 0 && (!same_endpoint(&s->to, to) || len > s->segment)) {
+        /* it begins a train of its own: send what stood before it, then move it to the front */
+        uint8_t *datagram = s->buffer + s->bytes;
+
+        if (!udp_sender_flush(s)) {
+            s->failed++; /* dropped, as a full socket would; WireGuard and TCP cope */
+            return;
+        }
+        memmove(s->buffer, datagram, len);
+    }
+    if (s->count == 0) {
+        s->to = *to;
+        s->segment = len;
+    }
+    s->closed = len < s->segment;
+    s->bytes += len;
+    s->count++;
+}
