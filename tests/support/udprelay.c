@@ -7,7 +7,8 @@
  * A datagram waits delay plus up to jitter, never overtaking the one before it, except that `reorder` percent are held
  * back HOLD_NS longer and thus arrive late. Equal seeds give equal decisions for equal traffic. --capture writes the
  * payload of everything received, lost or not, so that a test can look for what must not be there.
- * Prints "listening ADDRESS" when ready; on SIGTERM or SIGINT prints what it did per direction and exits with 0. */
+ * Prints "listening ADDRESS" when ready; on SIGUSR1, and before it ends with 0 on SIGTERM or SIGINT, a line for each
+ * direction with what it did to datagrams. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -71,12 +72,14 @@ static FILE *capture;
 static struct sockaddr_storage target;
 static socklen_t target_len;
 static int listen_fd;
-static volatile sig_atomic_t stopping;
+static volatile sig_atomic_t stopping, counts_wanted;
 
 static void on_signal(int signo)
 {
-    (void)signo;
-    stopping = 1;
+    if (signo == SIGUSR1)
+        counts_wanted = 1;
+    else
+        stopping = 1;
 }
 
 static void die(const char *what, const char *which)
@@ -243,11 +246,25 @@ static void receive_down(struct client *client)
     }
 }
 
-static void run(void)
+static void print_counts(void)
+{
+    if (capture)
+        fflush(capture); /* whoever reads the counts finds at least as much captured */
+    for (int i = UP; i <= DOWN; i++)
+        printf("%s passed=%lu lost=%lu reordered=%lu overflowed=%lu unsent=%lu\n", i == UP ? "up" : "down",
+               impairs[i].passed, impairs[i].lost, impairs[i].reordered, impairs[i].overflowed, impairs[i].unsent);
+    fflush(stdout);
+}
+
+static void run(const sigset_t *while_waiting)
 {
     struct pollfd set[FIRST_CLIENT + CLIENTS_MAX];
 
     while (!stopping) {
+        if (counts_wanted) {
+            counts_wanted = 0;
+            print_counts();
+        }
         ts_t now = clock_now(), next;
 
         deliver_due(now);
@@ -258,7 +275,7 @@ static void run(void)
         set[0] = (struct pollfd){.fd = listen_fd, .events = POLLIN};
         for (int i = 0; i < CLIENTS_MAX; i++)
             set[FIRST_CLIENT + i] = (struct pollfd){.fd = clients[i].fd, .events = POLLIN};
-        if (ppoll(set, FIRST_CLIENT + CLIENTS_MAX, &wait, NULL) <= 0)
+        if (ppoll(set, FIRST_CLIENT + CLIENTS_MAX, &wait, while_waiting) <= 0)
             continue;
         if (set[0].revents)
             receive_up();
@@ -363,17 +380,22 @@ int main(int argc, char **argv)
     if (listen_fd < 0 || bind(listen_fd, (struct sockaddr *)&own, own_len) != 0)
         die("listen on", argv[optind]);
 
-    struct sigaction stop = {.sa_handler = on_signal};
+    struct sigaction action = {.sa_handler = on_signal};
 
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGINT, &stop, NULL);
+    sigset_t held, before;
+
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+    sigemptyset(&held); /* signals arrive only while ppoll waits, so none is missed */
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &held, &before);
     print_listening();
-    run();
+    run(&before);
     deliver_due(TS_NEVER - 1);
-
-    for (int i = UP; i <= DOWN; i++)
-        printf("%s passed=%lu lost=%lu reordered=%lu overflowed=%lu unsent=%lu\n", i == UP ? "up" : "down",
-               impairs[i].passed, impairs[i].lost, impairs[i].reordered, impairs[i].overflowed, impairs[i].unsent);
+    print_counts();
     if (capture && fclose(capture) != 0)
         die("write", "capture");
     return 0;

@@ -1,0 +1,102 @@
+"""The two programs as commands: what they print and how they end."""
+import base64
+import json
+import re
+
+import pytest
+
+from processes import run
+from world import INGRESS, NODE, Ingress, new_key, service
+
+USAGE, BAD_CONFIG = 2, 78
+PROGRAMS = pytest.mark.parametrize("program", [INGRESS, NODE], ids=lambda path: path.name)
+
+
+@PROGRAMS
+def test_keys(program):
+    private = run([program, "genkey"]).stdout
+    public = run([program, "pubkey"], input=private).stdout
+    for text in (private, public):
+        assert text.endswith("\n") and len(base64.b64decode(text, validate=False)) == 32
+    assert private != run([program, "genkey"]).stdout
+    # RFC 7748 section 6.1
+    alice = base64.b64encode(bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f92ebc099c0c0c3ecb1ca2c3a22"))
+    assert base64.b64decode(run([program, "pubkey"], input=alice.decode() + "\n").stdout).hex() == \
+        "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"
+
+
+@PROGRAMS
+def test_pubkey_refuses_what_is_no_key(program):
+    done = run([program, "pubkey"], input="not a key\n", check=False)
+    assert done.returncode != 0 and done.stdout == "" and done.stderr
+
+
+@PROGRAMS
+def test_help_and_version(program):
+    assert program.name in run([program, "--help"]).stdout
+    assert re.search(r"\d+\.\d+\.\d+", run([program, "-V"]).stdout)
+
+
+@PROGRAMS
+@pytest.mark.parametrize("arguments", [[], ["--no-such-option"], ["-c"], ["frobnicate"]], ids=str)
+def test_wrong_usage(program, arguments):
+    done = run([program, *arguments], check=False)
+    assert done.returncode == USAGE and done.stderr
+
+
+@PROGRAMS
+def test_missing_config_file(program, tmp_path):
+    done = run([program, "-t", "-c", tmp_path / "absent.yaml"], check=False)
+    assert done.returncode == BAD_CONFIG and "absent.yaml" in done.stderr
+
+
+def test_ingress_config_check(tmp_path):
+    ingress = Ingress(tmp_path / "ingress")
+    ingress.write_config()
+    ingress.write_feed()
+    run([INGRESS, "-t", "-c", ingress.config_file])
+    ingress.config["listen"][0]["protocol"] = "quic"
+    ingress.config["wireguard"]["port"] = 1
+    ingress.write_config()
+    done = run([INGRESS, "-t", "-c", ingress.config_file], check=False)
+    assert done.returncode == BAD_CONFIG
+    # all mistakes at once, not the first alone
+    assert re.search(r"ingress\.yaml:\d+:\d+: listen\[0\]\.protocol: ", done.stderr)
+    assert re.search(r"ingress\.yaml:\d+:\d+: wireguard\.port: ", done.stderr)
+
+
+@pytest.fixture
+def node_config(tmp_path):
+    private, public = new_key()
+    (tmp_path / "node.key").write_text(private + "\n")
+    config = {"key_file": "node.key", "ingresses": [{"name": "fra1", "public_key": new_key()[1]}],
+              "services": [service("app.test", "127.0.0.1:8080")]}
+    (tmp_path / "node.yaml").write_text(json.dumps(config, indent=1))
+    return tmp_path / "node.yaml", public
+
+
+def test_node_shows_its_feed_row(node_config):
+    path, public = node_config
+    run([NODE, "-t", "-c", path])
+    shown = run([NODE, "show", "-c", path]).stdout
+    assert public in shown
+    assert re.search(r"\bf[cd][0-9a-f]{2}:[0-9a-f:]+", shown), "its address, a ULA"
+    row = json.loads(shown[shown.index("{"):shown.rindex("}") + 1])
+    assert row["key"] == public
+    assert row["names"] == ["app.test"] and row["ports"] == [443] and row["peerapi6"] == 41112
+    assert row["funnel"]["admin"] is True
+
+
+def test_selfsigned_certificate(tmp_path):
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    run([NODE, "selfsigned", "app.test", "*.apps.test", "--cert", certificate, "--key", key, "--days", "3"])
+    run(["openssl", "verify", "-CAfile", certificate, certificate])
+    for host in ("app.test", "one.apps.test"):
+        shown = run(["openssl", "x509", "-in", certificate, "-noout", "-checkhost", host]).stdout
+        assert "does match" in shown
+    assert run(["openssl", "x509", "-in", certificate, "-noout", "-checkend", str(2 * 86400)]).returncode == 0
+    assert run(["openssl", "x509", "-in", certificate, "-noout", "-checkend", str(4 * 86400)], check=False).returncode == 1
+    assert key.stat().st_mode & 0o077 == 0, "others may not read the key"
+    publics = [run(["openssl", *command, "-pubout"]).stdout if command[0] == "pkey" else run(["openssl", *command]).stdout
+               for command in (["pkey", "-in", key], ["x509", "-in", certificate, "-noout", "-pubkey"])]
+    assert publics[0] == publics[1]
