@@ -1,0 +1,144 @@
+/* route.h - the map from a public name to the node, or nodes, that may be offered its visitors.
+ *
+ * A table is a snapshot: one thread builds it (route_builder.h), any number read it, nobody changes it. Who uses one
+ * holds a reference; everything a table hands out (nodes, texts, match targets) lives as long as that reference.
+ * A reload builds a second table, swaps the pointer, and learns from route_diff.h what became of each node.
+ *
+ * Names are kept in lower case without the trailing dot. A name is looked up exactly first, then by the longest
+ * wildcard above it: "*.a.b" stands for every name under a.b at any depth, and never for a.b itself. (RFC 4592 section
+ * 3.3 also lets an existing name hide a wildcard from names below it; here only an exact match or a longer wildcard
+ * does.) The most specific name decides alone: when none of its nodes may be used, no wider wildcard is tried, so
+ * taking a name's consent back never hands its visitors to somebody else. */
+#ifndef ROUTE_ROUTE_H
+#define ROUTE_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/addr.h"
+
+#define ROUTE_KEY_BYTES      32
+#define ROUTE_ID_MAX         128  /* characters of an id, and of a tailnet's name */
+#define ROUTE_NODES_PER_NAME 32   /* so that a match is a fixed array */
+#define ROUTE_NAMES_MAX      4096 /* of one node */
+#define ROUTE_ADDRESSES_MAX  8
+#define ROUTE_ENDPOINTS_MAX  16
+#define ROUTE_PORTS_MAX      256
+#define ROUTE_MTU_MIN        1280 /* RFC 8200 section 5: what every IPv6 link carries; what stock nodes have */
+#define ROUTE_MTU_MAX        9000
+
+/* The node's half of the double opt-in. */
+enum route_consent {
+    ROUTE_CONSENT_NO = 0,
+    ROUTE_CONSENT_YES,
+    ROUTE_CONSENT_ASK, /* the feed can't know; the node's answer to an offer decides */
+};
+
+enum route_transport {
+    ROUTE_PEERAPI = 0, /* POST /v0/ingress to the node's peerapi */
+    ROUTE_TCP,         /* a plain TCP connection to the target's port at the node's address */
+};
+
+enum route_proxy_protocol {
+    ROUTE_PROXY_OFF = 0,
+    ROUTE_PROXY_V1,
+    ROUTE_PROXY_V2,
+};
+
+enum route_half_close {
+    ROUTE_HALF_CLOSE_DEFAULT = 0, /* as the config and the node's own answer say */
+    ROUTE_HALF_CLOSE_HOLD,
+    ROUTE_HALF_CLOSE_PROPAGATE,
+};
+
+struct route_name {
+    const char *name;     /* "app.example.net" or "*.apps.example.net" */
+    const char *target;   /* name to offer in its place; NULL: the visitor's own name and port */
+    uint16_t target_port; /* 0 without target */
+};
+
+/* One node as a feed tells it: the input of a builder, and the read-only row of a table. */
+struct route_node {
+    const char *id;      /* unique in the table and stable: it selects the shard */
+    const char *tailnet; /* selects the identity that serves it; "" the first one */
+    uint8_t key[ROUTE_KEY_BYTES];
+    const uint8_t *preshared_key; /* ROUTE_KEY_BYTES of secret, or NULL */
+    const struct addr *addresses; /* inside the tunnel; in a table at least one: key_ula when the feed names none */
+    const struct addrport *endpoints; /* where its WireGuard may be found; none: it calls us */
+    const uint16_t *ports;            /* public ports it may be funnelled on */
+    const struct route_name *names;
+    uint16_t addresses_count, endpoints_count, ports_count, names_count;
+    uint16_t peerapi4, peerapi6; /* TCP ports inside the tunnel, one a family; 0: none */
+    uint16_t mtu;                /* bytes of an inner IP packet; ROUTE_MTU_MIN … ROUTE_MTU_MAX */
+    uint8_t shard;               /* route_shard(id); the builder sets it */
+    bool admin;                  /* the administrator's half of the double opt-in */
+    bool keepalive;              /* send persistent keepalives, at the config's interval */
+    enum route_consent consent;
+    enum route_transport transport;
+    enum route_proxy_protocol proxy_protocol; /* with ROUTE_TCP */
+    enum route_half_close half_close;
+    uint32_t connections_max; /* visitors at once; 0: the config's limit */
+    uint64_t expires;         /* Unix seconds from which on it is refused; 0: never */
+};
+
+struct route_table;
+
+/* route_table_get - one more reference; returns the table. route_table_put drops one and frees with the last, wiping
+ * preshared keys; NULL is allowed. Both from any thread. */
+struct route_table *route_table_get(struct route_table *table);
+void route_table_put(struct route_table *table);
+
+/* What a look-up says. The order is the order of the checks; where several nodes share a name and none may be used,
+ * the answer is that of the one which came furthest. */
+#define ROUTE_RESULT_MAP(X)                                                                                            \
+    X(UNKNOWN_NAME, "unknown_name")             /* nobody's */                                                         \
+    X(PORT_NOT_FUNNELLED, "port_not_funnelled") /* somebody's, but not on this port */                                 \
+    X(NOT_OPTED_IN, "not_opted_in")             /* the administrator or the node says no */                            \
+    X(EXPIRED, "expired")                                                                                              \
+    X(OK, "ok")
+
+enum route_result {
+#define X(name, text) ROUTE_##name,
+    ROUTE_RESULT_MAP(X)
+#undef X
+};
+const char *route_result_name(enum route_result result);
+
+struct route_candidate {
+    const struct route_node *node;
+    const char *target; /* name to offer; not zero-terminated: it may be the visitor's */
+    uint16_t target_len;
+    uint16_t target_port;
+};
+
+struct route_match {
+    size_t count; /* >= 1 with ROUTE_OK, else 0 */
+    struct route_candidate candidates[ROUTE_NODES_PER_NAME]; /* nodes that may be used, in the feed's order */
+};
+
+/* route_find - who may be offered a visitor that asked for `name` on public `port`.
+ * name      lower case, no trailing dot, as struct hello gives it; candidates without a target rewrite point into it
+ * unix_now  wall-clock seconds, for expiry
+ * Reads no more than one map entry a label. */
+enum route_result route_find(const struct route_table *table, const char *name, size_t len, uint16_t port,
+                             uint64_t unix_now, struct route_match *out);
+
+/* route_node_open - whether both halves of the opt-in allow offers at unix_now: admin, the node not saying no, not
+ * expired. */
+bool route_node_open(const struct route_node *node, uint64_t unix_now);
+
+/* route_node_by_id, route_node_by_key - NULL when there is none. The key is looked up when an initiation comes from a
+ * node that has no peer yet. */
+const struct route_node *route_node_by_id(const struct route_table *table, const char *id, size_t len);
+const struct route_node *route_node_by_key(const struct route_table *table, const uint8_t key[ROUTE_KEY_BYTES]);
+
+/* route_node_count, route_node_at - every node in the feed's order; index < count. */
+size_t route_node_count(const struct route_table *table);
+const struct route_node *route_node_at(const struct route_table *table, size_t index);
+
+/* route_shard - the shard of an id: FNV-1a (32 bit) folded to 8 bits by xor. It is part of every WireGuard receiver
+ * index and must come out the same on every machine, version and run: never change it, never seed it. */
+uint8_t route_shard(const char *id, size_t len);
+
+#endif
