@@ -1,0 +1,302 @@
+/* ingress_config.c - the table of conf/ingress.yaml, and what concerns several of its keys at once. */
+#include "ingress/ingress_config.h"
+
+#include <string.h>
+
+#include "common/base/ts.h"
+#include "common/config/config_checks.h"
+
+#define VALUES_BYTES_MAX ((size_t)64 << 20)
+#define LABEL_MAX        63
+#define MINUTE           (60 * TS_S)
+#define DAY              (24 * 60 * MINUTE)
+#define KIB              ((uint64_t)1 << 10)
+#define MIB              ((uint64_t)1 << 20)
+
+static const char *const worker_words[] = {"auto", NULL};
+static const char *const protocol_words[] = {"tls", "tcp", NULL};
+static const char *const proxy_words[] = {"off", "require", NULL};
+static const char *const half_close_words[] = {"hold", "propagate", NULL};
+static const char *const feed_words[] = {"file", NULL};
+static const char *const revoked_words[] = {"end", "keep", NULL};
+static const char *const level_words[] = {"error", "warn", "info", "debug", "trace", NULL};
+static const char *const access_words[] = {"off", "stdout", "stderr", NULL};
+
+/* Checks. */
+
+static void listen_check(struct config_check *at, void *value)
+{
+    struct ingress_config_listen *l = value;
+    bool tcp = l->protocol == INGRESS_CONFIG_TCP, proxy = l->proxy_protocol == INGRESS_CONFIG_PROXY_REQUIRE;
+
+    if (l->public_port == 0)
+        l->public_port = l->address.port;
+    if (tcp && l->target.port == 0)
+        config_fault(at, "", "protocol tcp has no server name in it: it needs 'target', such as git.example.net:22");
+    else if (tcp && !addr_is_none(&l->target.addr))
+        config_fault(at, "target", "must begin with the name of a node, not an address");
+    if (!tcp && l->target.port != 0)
+        config_fault(at, "target", "has a meaning with protocol tcp only");
+    if (proxy && l->proxy_from_count == 0)
+        config_fault(at, "", "proxy_protocol require needs 'proxy_from': who may say where a visitor comes from "
+                             "(everybody: [\"0.0.0.0/0\", \"::/0\"])");
+    if (!proxy && l->proxy_from_count > 0)
+        config_fault(at, "proxy_from", "has a meaning with proxy_protocol require only");
+}
+
+static void wireguard_check(struct config_check *at, void *value)
+{
+    const struct ingress_config_wireguard *w = value;
+
+    config_check_per_family(at, "listen", w->listen, w->listen_count);
+}
+
+static void identity_check(struct config_check *at, void *value)
+{
+    const struct ingress_config_identity *i = value;
+
+    config_check_label(at, "name", i->name);
+    config_check_own_addresses(at, "addresses", i->addresses, i->addresses_count);
+    if (*i->previous_key_file && strcmp(i->previous_key_file, i->key_file) == 0)
+        config_fault(at, "previous_key_file", "is the same file as key_file");
+}
+
+static void listen_once(struct config_check *at, const struct ingress_config *c)
+{
+    struct config_once *once = config_take(at, c->listen_count * sizeof(*once));
+
+    for (size_t i = 0; i < c->listen_count && once; i++) {
+        char text[ADDRPORT_STR];
+
+        once[i].text = config_format(at, "%s", addrport_format(&c->listen[i].address, text));
+        once[i].path = config_format(at, "listen[%zu].address", i);
+    }
+    config_check_once(at, once, c->listen_count);
+}
+
+static void identities_check(struct config_check *at, const struct ingress_config *c)
+{
+    struct config_once *once = config_take(at, c->identities_count * sizeof(*once));
+    size_t keys = 0;
+
+    for (size_t i = 0; i < c->identities_count && once; i++) {
+        once[i].text = c->identities[i].name;
+        once[i].path = config_format(at, "identities[%zu].name", i);
+        keys += *c->identities[i].previous_key_file ? 2 : 1;
+    }
+    config_check_once(at, once, c->identities_count);
+    if (keys > INGRESS_CONFIG_KEYS_MAX)
+        config_fault(at, "identities", "have %zu keys, previous ones included; %d are allowed", keys,
+                     INGRESS_CONFIG_KEYS_MAX);
+}
+
+/* identity_find - index, or identities_count. "" is the first. */
+static size_t identity_find(const struct ingress_config *c, const char *name)
+{
+    size_t i = 0;
+
+    while (*name && i < c->identities_count && strcmp(c->identities[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+static void tailnets_check(struct config_check *at, const struct ingress_config *c,
+                           struct ingress_config_tailnet *tailnets)
+{
+    struct config_once *once = c->tailnets_count ? config_take(at, c->tailnets_count * sizeof(*once)) : NULL;
+
+    for (size_t i = 0; i < c->tailnets_count && once; i++) {
+        struct ingress_config_tailnet *t = &tailnets[i];
+
+        once[i].text = t->name;
+        once[i].path = config_format(at, "tailnets[%zu].name", i);
+        t->identity = identity_find(c, t->identity_name);
+        if (t->identity == c->identities_count)
+            config_fault(at, config_format(at, "tailnets[%zu].identity", i), "there is no identity named '%s'",
+                         t->identity_name);
+    }
+    config_check_once(at, once, c->tailnets_count);
+}
+
+static void root_check(struct config_check *at, void *value)
+{
+    struct ingress_config *c = value;
+
+    listen_once(at, c);
+    identities_check(at, c);
+    tailnets_check(at, c, (struct ingress_config_tailnet *)c->tailnets); /* ours to complete until it is handed out */
+}
+
+/* The table. */
+
+static const struct config_field listen_fields[] = {
+    {"address", CONFIG_ADDRPORT, CONFIG_AT(struct ingress_config_listen, address), .flags = CONFIG_REQUIRED,
+     .help = "where visitors are accepted; [::] takes IPv4 too; port 0: any"},
+    {"protocol", CONFIG_ENUM, CONFIG_AT(struct ingress_config_listen, protocol), .def = "tls", .words = protocol_words,
+     .help = "tls: the server name decides; tcp: everything goes to target"},
+    {"public_port", CONFIG_INT, CONFIG_AT(struct ingress_config_listen, public_port), .min = 1, .max = 65535,
+     .help = "the port visitors dial, where another one is mapped here; not given: the address's"},
+    {"proxy_protocol", CONFIG_ENUM, CONFIG_AT(struct ingress_config_listen, proxy_protocol), .def = "off",
+     .words = proxy_words, .help = "require: a PROXY v1 or v2 header comes first"},
+    {"proxy_from", CONFIG_PREFIX, CONFIG_LIST_AT(struct ingress_config_listen, proxy_from),
+     .help = "who may send that header; needed with require"},
+    {"target", CONFIG_HOSTPORT, CONFIG_AT(struct ingress_config_listen, target),
+     .help = "protocol tcp: the node's name, and the port offered to it"},
+};
+static CONFIG_TABLE(listen, struct ingress_config_listen, "public TCP listener", listen_check);
+
+static const struct config_field hello_fields[] = {
+    {"timeout", CONFIG_DURATION, CONFIG_AT(struct ingress_config_hello, timeout_ns), .def = "5s", .min = 100 * TS_MS,
+     .max = 5 * MINUTE, .help = "a visitor's whole ClientHello must be here by then"},
+    {"max_size", CONFIG_SIZE, CONFIG_AT(struct ingress_config_hello, size_bytes_max), .def = "16KiB", .min = KIB,
+     .max = 64 * KIB, .help = "a larger ClientHello is refused"},
+};
+static CONFIG_TABLE(hello, struct ingress_config_hello, "ClientHello", NULL);
+
+static const struct config_field offer_fields[] = {
+    {"timeout", CONFIG_DURATION, CONFIG_AT(struct ingress_config_offer, timeout_ns), .def = "10s", .min = 100 * TS_MS,
+     .max = 5 * MINUTE, .help = "connect, request and the node's 101 together"},
+};
+static CONFIG_TABLE(offer, struct ingress_config_offer, "offer to a node", NULL);
+
+static const struct config_field stream_fields[] = {
+    {"half_close", CONFIG_ENUM, CONFIG_AT(struct ingress_config_stream, half_close), .def = "hold",
+     .words = half_close_words,
+     .help = "hold: a visitor's end-of-file waits for the node's side; propagate: it is passed on; feed and node may "
+             "say otherwise"},
+    {"half_close_timeout", CONFIG_DURATION, CONFIG_AT(struct ingress_config_stream, half_close_timeout_ns),
+     .def = "60s", .min = TS_S, .max = DAY, .help = "hold no longer than this without a byte from the node"},
+    {"idle_timeout", CONFIG_DURATION, CONFIG_AT(struct ingress_config_stream, idle_timeout_ns), .def = "1h",
+     .min = TS_S, .max = 30 * DAY, .help = "end a stream after this long with nothing in either direction"},
+};
+static CONFIG_TABLE(stream, struct ingress_config_stream, "streams", NULL);
+
+static const struct config_field wireguard_fields[] = {
+    {"listen", CONFIG_ADDRPORT, CONFIG_LIST_AT(struct ingress_config_wireguard, listen), .flags = CONFIG_RESTART,
+     .def = "[\"0.0.0.0:41641\", \"[::]:41641\"]", .list_min = 1, .list_max = 2,
+     .help = "UDP, one address a family; port 0: any"},
+    {"keepalive", CONFIG_DURATION, CONFIG_AT(struct ingress_config_wireguard, keepalive_ns), .def = "25s", .min = 0,
+     .max = 65535 * TS_S, .help = "for nodes that ask for it in the feed; 0s: off"},
+};
+static CONFIG_TABLE(wireguard, struct ingress_config_wireguard, "WireGuard", wireguard_check);
+
+static const struct config_field identity_fields[] = {
+    {"name", CONFIG_STRING, CONFIG_AT(struct ingress_config_identity, name), .flags = CONFIG_REQUIRED, .min = 1,
+     .max = LABEL_MAX, .help = "what tailnets, logs and metrics call it"},
+    {"key_file", CONFIG_PATH, CONFIG_AT(struct ingress_config_identity, key_file), .flags = CONFIG_REQUIRED, .min = 1,
+     .help = "private key, as funnel-ingress genkey writes it"},
+    {"previous_key_file", CONFIG_PATH, CONFIG_AT(struct ingress_config_identity, previous_key_file),
+     .help = "still answered while nodes learn the new key"},
+    {"addresses", CONFIG_ADDR, CONFIG_LIST_AT(struct ingress_config_identity, addresses), .list_max = 64,
+     .help = "own addresses inside the tunnels; not given: the ULA derived from the key"},
+};
+static CONFIG_TABLE(identity, struct ingress_config_identity, "identity", identity_check);
+
+static const struct config_field tailnet_fields[] = {
+    {"name", CONFIG_STRING, CONFIG_AT(struct ingress_config_tailnet, name), .flags = CONFIG_REQUIRED, .min = 1,
+     .max = CONFIG_NAME_MAX, .help = "as the feed names it"},
+    {"identity", CONFIG_STRING, CONFIG_AT(struct ingress_config_tailnet, identity_name), .max = LABEL_MAX,
+     .help = "the identity that serves it; not given: the first"},
+};
+static CONFIG_TABLE(tailnet, struct ingress_config_tailnet, "tailnet", NULL);
+
+static const struct config_field feed_fields[] = {
+    {"type", CONFIG_ENUM, CONFIG_AT(struct ingress_config_feed, type), .def = "file", .words = feed_words,
+     .help = "where the nodes come from"},
+    {"path", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, path), .flags = CONFIG_REQUIRED, .min = 1,
+     .help = "the file of nodes, see docs/feed.md"},
+    {"revoked_streams", CONFIG_ENUM, CONFIG_AT(struct ingress_config_feed, revoked_streams), .def = "end",
+     .words = revoked_words, .help = "live streams of a node whose opt-in is withdrawn"},
+};
+static CONFIG_TABLE(feed, struct ingress_config_feed, "feed of nodes", NULL);
+
+static const struct config_field limits_fields[] = {
+    {"connections", CONFIG_INT, CONFIG_AT(struct ingress_config_limits, connections), .def = "100000", .min = 1,
+     .max = 10000000, .help = "visitors in all"},
+    {"connections_per_source", CONFIG_INT, CONFIG_AT(struct ingress_config_limits, connections_per_source),
+     .def = "256", .min = 1, .max = 10000000, .help = "per IPv4 address or IPv6 /64"},
+    {"connections_per_node", CONFIG_INT, CONFIG_AT(struct ingress_config_limits, connections_per_node), .def = "4096",
+     .min = 1, .max = 10000000, .help = "streams of one node"},
+    {"pending_hellos", CONFIG_INT, CONFIG_AT(struct ingress_config_limits, pending_hellos), .def = "10000", .min = 1,
+     .max = 10000000, .help = "visitors that have not said a name yet"},
+    {"buffer_memory", CONFIG_SIZE, CONFIG_AT(struct ingress_config_limits, buffer_memory_bytes), .def = "256MiB",
+     .min = MIB, .max = MIB << 20, .help = "bytes in flight, all workers together"},
+};
+static CONFIG_TABLE(limits, struct ingress_config_limits, "limits", NULL);
+
+static const struct config_field drain_fields[] = {
+    {"delay", CONFIG_DURATION, CONFIG_AT(struct ingress_config_drain, delay_ns), .def = "0s", .min = 0, .max = DAY,
+     .help = "on SIGTERM: go on accepting this long (DNS and anycast withdraw), then close listeners"},
+    {"timeout", CONFIG_DURATION, CONFIG_AT(struct ingress_config_drain, timeout_ns), .def = "60s", .min = 0,
+     .max = 7 * DAY, .help = "live streams get this long, then end"},
+};
+static CONFIG_TABLE(drain, struct ingress_config_drain, "drain", NULL);
+
+static const struct config_field log_fields[] = {
+    {"level", CONFIG_ENUM, CONFIG_AT(struct ingress_config_log, level), .def = "info", .words = level_words,
+     .help = "how much is said on standard error"},
+    {"access", CONFIG_ENUM, CONFIG_AT(struct ingress_config_log, access), .def = "stdout", .words = access_words,
+     .help = "one JSON line a stream"},
+    {"client_address", CONFIG_BOOL, CONFIG_AT(struct ingress_config_log, client_address), .def = "on",
+     .help = "visitors' addresses in the access log"},
+};
+static CONFIG_TABLE(log, struct ingress_config_log, "log", NULL);
+
+static const struct config_field ingress_config_fields[] = {
+    {"user", CONFIG_STRING, CONFIG_AT(struct ingress_config, user), .flags = CONFIG_RESTART, .def = "", .max = 255,
+     .help = "drop to this user after binding; empty: stay who we are"},
+    {"workers", CONFIG_INT, CONFIG_AT(struct ingress_config, workers), .flags = CONFIG_RESTART, .def = "1", .min = 1,
+     .max = INGRESS_CONFIG_WORKERS_MAX, .words = worker_words, .help = "event loops; auto: one a core"},
+    {"listen", CONFIG_STRUCT, CONFIG_LIST_AT(struct ingress_config, listen), .flags = CONFIG_REQUIRED, .list_min = 1,
+     .list_max = 64, .sub = &listen_schema, .help = "public TCP"},
+    {"hello", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, hello), .sub = &hello_schema,
+     .help = "a visitor's first bytes"},
+    {"offer", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, offer), .sub = &offer_schema,
+     .help = "asking a node whether it takes a stream"},
+    {"stream", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, stream), .sub = &stream_schema,
+     .help = "streams once a node took them"},
+    {"wireguard", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, wireguard), .sub = &wireguard_schema,
+     .help = "the tunnels' outside"},
+    {"identities", CONFIG_STRUCT, CONFIG_LIST_AT(struct ingress_config, identities), .flags = CONFIG_REQUIRED,
+     .list_min = 1, .list_max = INGRESS_CONFIG_KEYS_MAX, .sub = &identity_schema,
+     .help = "who we are inside the tunnels; each region its own"},
+    {"tailnets", CONFIG_STRUCT, CONFIG_LIST_AT(struct ingress_config, tailnets), .def = "[]", .list_max = 65536,
+     .sub = &tailnet_schema, .help = "which identity serves a tailnet; unlisted ones get the first identity"},
+    {"feed", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, feed), .flags = CONFIG_REQUIRED, .sub = &feed_schema,
+     .help = "which nodes exist"},
+    {"limits", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, limits), .sub = &limits_schema,
+     .help = "how much outsiders may use"},
+    {"drain", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, drain), .sub = &drain_schema, .help = "how we stop"},
+    {"log", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, log), .sub = &log_schema, .help = "what is written down"},
+    {"state_dir", CONFIG_PATH, CONFIG_AT(struct ingress_config, state_dir), .flags = CONFIG_RESTART, .def = "",
+     .help = "where the tunnel's time stamps outlive a restart; empty: not kept"},
+};
+
+CONFIG_TABLE(ingress_config, struct ingress_config, "funnel-ingress", root_check);
+
+int ingress_config_load(const char *file_name, const char *text, size_t len, struct config_errors *errors,
+                        struct ingress_config **out)
+{
+    struct config_arena *arena;
+    void *config;
+    int err = config_load_new(file_name, text, len, &ingress_config_schema, VALUES_BYTES_MAX, errors, &config, &arena);
+
+    *out = config;
+    if (*out)
+        (*out)->arena = arena;
+    return err;
+}
+
+void ingress_config_free(struct ingress_config *config)
+{
+    if (config)
+        config_arena_free(config->arena);
+}
+
+size_t ingress_config_tailnet_identity(const struct ingress_config *config, const char *tailnet, size_t len)
+{
+    for (size_t i = 0; i < config->tailnets_count; i++)
+        if (strlen(config->tailnets[i].name) == len && memcmp(config->tailnets[i].name, tailnet, len) == 0)
+            return config->tailnets[i].identity;
+    return 0;
+}
