@@ -1,0 +1,15 @@
+/* tls.h - TLS server contexts: a certificate chain and its key, ready to be shared by connections. SHELL. */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <stddef.h>
+
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+
+/* tls_server_new - TLS 1.2 and up with this chain (PEM, leaf first) and key (PEM, not encrypted). Chooses http/1.1 when
+ * the visitor offers ALPN with it, as what stands behind speaks that if it speaks HTTP at all; else no ALPN.
+ * NULL: `why` says for people what is wrong, naming the file. Free with tls_free; connections count references. */
+struct ssl_ctx_st *tls_server_new(const char *certificate_path, const char *key_path, char *why, size_t why_cap);
+void tls_free(struct ssl_ctx_st *ctx); /* NULL allowed */
+
+#endif
