@@ -76,6 +76,7 @@ static void turn(struct loop *loop)
 {
     ts_t now = loop_now();
 
+    loop->dirty = false;
     fire(loop, now);
     ts_t engine = loop->flush ? loop->flush(loop->ctx, now) : TS_NEVER;
 
@@ -87,11 +88,13 @@ static void on_check(uv_check_t *check)
     turn(container_of(check, struct loop, check));
 }
 
-/* the very first wait comes before any check: flush what was set up outside the loop */
+/* before the first wait, and after close callbacks, which come later in a turn than the check: flush what they did */
 static void on_prepare(uv_prepare_t *prepare)
 {
-    turn(container_of(prepare, struct loop, prepare));
-    uv_prepare_stop(prepare);
+    struct loop *loop = container_of(prepare, struct loop, prepare);
+
+    if (loop->dirty)
+        turn(loop);
 }
 
 int loop_init(struct loop *loop, ts_t (*flush)(void *ctx, ts_t now), void *ctx)
@@ -119,6 +122,8 @@ int loop_init(struct loop *loop, ts_t (*flush)(void *ctx, ts_t now), void *ctx)
     uv_unref((uv_handle_t *)&loop->check);
     uv_prepare_init(&loop->uv, &loop->prepare);
     uv_prepare_start(&loop->prepare, on_prepare);
+    uv_unref((uv_handle_t *)&loop->prepare);
+    loop->dirty = true;
     return 0;
 
 close_fd:
@@ -180,6 +185,8 @@ static void on_poll(uv_poll_t *uv, int status, int events)
     /* an error or hang-up makes the descriptor both: the read or write then says what it is */
     bool both = status < 0;
 
+    if (both)
+        p->events = 0; /* libuv has stopped watching; the next loop_poll_set begins anew */
     p->fn(p, both || (events & (UV_READABLE | UV_DISCONNECT)), both || (events & UV_WRITABLE), loop_now());
 }
 
@@ -210,8 +217,10 @@ static void on_closed(uv_handle_t *handle)
 {
     struct loop_poll *p = container_of((uv_poll_t *)handle, struct loop_poll, uv);
 
-    if (p->closed)
+    if (p->closed) {
+        p->loop->dirty = true; /* before: the memory may be gone after */
         p->closed(p);
+    }
 }
 
 void loop_poll_close(struct loop_poll *p, void (*closed)(struct loop_poll *))

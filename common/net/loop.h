@@ -38,6 +38,7 @@ struct loop {
     /* moves engine output and events; returns the engine's next deadline */
     ts_t (*flush)(void *ctx, ts_t now);
     void *ctx;
+    bool dirty; /* something happened since the last flush that the check did not see */
     bool stopping;
 };
 
