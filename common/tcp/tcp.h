@@ -169,14 +169,14 @@ void tcp_abort(struct tcp_conn *conn, ts_t now);
  * from own `local` ends with -ECONNREFUSED. */
 void tcp_peer_refused(struct tcp_peer *peer, const struct addrport *local, const struct addrport *remote, ts_t now);
 
-struct tcp_info {
+struct tcp_conn_info { /* not tcp_info: the system has one */
     const char *state; /* RFC 9293 name */
     uint64_t srtt_ns, rto_ns;
     uint64_t bytes_sent, bytes_received, bytes_retransmitted;
     uint32_t cwnd_bytes, in_flight_bytes;
     uint16_t mss;
 };
-void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *out);
+void tcp_conn_info(const struct tcp_conn *conn, struct tcp_conn_info *out);
 
 struct tcp_stack_stats {
     uint32_t conns, time_wait;
