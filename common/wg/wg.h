@@ -39,9 +39,11 @@ struct wg_device;
 struct wg_peer;
 
 struct wg_config {
-    struct rng *rng;                   /* borrowed for the device's life */
-    uint32_t handshakes_per_s;         /* initiations and responses a second above which we are "under load" (cookies) */
-    uint64_t keepalive_passive_ns;     /* 0: the protocol's KEEPALIVE_TIMEOUT; tests may shorten nothing else */
+    struct rng *rng;               /* borrowed for the device's life */
+    uint32_t handshakes_per_s;     /* initiations and responses a second above which we are "under load" (cookies);
+                                    * 0: always */
+    uint64_t keepalive_passive_ns; /* 0: the protocol's KEEPALIVE_TIMEOUT; tests may shorten nothing else */
+    uint8_t cookie_seed[32];       /* devices with one seed and one clock honour each other's cookies; all zero: own */
 };
 
 /* What became of a datagram. WG_IN_DROP_* are reasons to count; none of them is an error of ours. */
@@ -59,7 +61,7 @@ struct wg_config {
     X(DROP_REPLAY, "replay")                /* counter seen, or stamp not newer, or initiations too fast */            \
     X(DROP_EXPIRED, "expired")              /* session too old */                                                      \
     X(DROP_COOKIE, "bad_cookie")            /* cookie reply that answers nothing */                                    \
-    X(DROP_FULL, "full")                    /* reply queue full */
+    X(DROP_FULL, "full")                    /* reply queue full, or no memory for a session */
 
 enum wg_in {
 #define X(name, text) WG_IN_##name,
@@ -99,6 +101,9 @@ struct wg_event {
     enum wg_event_kind kind;
     struct wg_peer *peer;
 };
+/* Every DOWN stands between two UPs, also when the session came back before the events were taken: who was told
+ * ERR_NO_SESSION can wait for the next UP. GAVE_UP may come while an older session still works; the next
+ * wg_peer_seal or wg_peer_initiate begins a new attempt. */
 
 struct wg_output {
     struct wg_peer *peer; /* whom it is for; NULL for a cookie reply */
@@ -112,7 +117,8 @@ struct wg_device *wg_device_new(const struct wg_config *config);
 void wg_device_free(struct wg_device *dev); /* wipes every secret; NULL is allowed; peers are freed too */
 
 /* wg_identity_add - answer as this static key too. `private_key` is copied into guarded memory. Returns 0, ERR_EXISTS,
- * ERR_FULL (more than WG_IDENTITIES_MAX) or ERR_INVALID. wg_identity_remove frees it; peers that use it must be gone. */
+ * ERR_FULL (more than WG_IDENTITIES_MAX), ERR_NOMEM or ERR_INVALID. wg_identity_remove frees it; peers that initiate
+ * as it must be gone, else ERR_STATE. Returns 0 or ERR_NOT_FOUND. */
 int wg_identity_add(struct wg_device *dev, const uint8_t private_key[WG_KEY_BYTES]);
 int wg_identity_remove(struct wg_device *dev, const uint8_t public_key[WG_KEY_BYTES]);
 
@@ -122,6 +128,8 @@ struct wg_peer_config {
     uint8_t identity[WG_KEY_BYTES];      /* public key of the identity that initiates to it */
     uint64_t keepalive_ns;               /* persistent keepalive; 0: off */
     uint8_t shard;                       /* low 8 bits of every receiver index of this peer */
+    uint8_t stamp_heard[12];             /* initiations must have a greater stamp: wg_peer_stamp_heard of the peer's
+                                          * earlier life, so that old ones can't be replayed; all zero: none known */
     void *owner;                         /* given back by wg_peer_owner */
 };
 
@@ -132,13 +140,21 @@ void wg_peer_free(struct wg_peer *peer); /* wipes its keys; pending events and o
 struct wg_peer *wg_peer_find(struct wg_device *dev, const uint8_t public_key[WG_KEY_BYTES]);
 void *wg_peer_owner(const struct wg_peer *peer);
 const uint8_t *wg_peer_key(const struct wg_peer *peer);
+const uint8_t *wg_peer_stamp_heard(const struct wg_peer *peer); /* 12 bytes: the greatest initiation stamp accepted */
+
+/* wg_peer_keepalive_set - change the persistent keepalive; turning it on sends one (or initiates) at once, while a
+ * peer made with one waits for its first interval. Section 6.5 and wg(8). */
 void wg_peer_keepalive_set(struct wg_peer *peer, uint64_t keepalive_ns, ts_t now);
 
-/* wg_device_input - a datagram of len bytes came from `from`. It is changed in place. */
+/* wg_device_input - a datagram of len bytes came from `from`. It is changed in place, and *out filled in. A packet
+ * comes out as it was sent, with its padding: its IP header tells its length, and judging it is the caller's.
+ * Section 5.4.6, 6. */
 enum wg_in wg_device_input(struct wg_device *dev, uint8_t *datagram, size_t len, const struct endpoint *from,
                            struct wg_input *out, ts_t now);
 
-/* wg_peer_input_half - go on with an initiation that came out as WG_IN_HALF, now that its peer exists. */
+/* wg_peer_input_half - go on with an initiation that came out as WG_IN_HALF, now that its peer exists: any device that
+ * holds the same identity may. HANDSHAKE, or why not; the answer goes to half->from. The half stays the caller's to
+ * wipe. */
 enum wg_in wg_peer_input_half(struct wg_peer *peer, const struct wg_half *half, struct wg_input *out, ts_t now);
 
 /* wg_peer_can_send - a current session exists that is young enough and below its limit. */
@@ -149,7 +165,8 @@ bool wg_peer_can_send(const struct wg_peer *peer, ts_t now);
  * Returns the datagram's length, or ERR_NO_SESSION (and a handshake is asked for). Section 5.4.6. */
 int wg_peer_seal(struct wg_peer *peer, uint8_t *buf, size_t plaintext_len, size_t mtu, ts_t now);
 
-/* wg_peer_initiate - ask for a handshake now, unless one is under way or was within REKEY_TIMEOUT. Section 6.4. */
+/* wg_peer_initiate - ask for a handshake: now, or REKEY_TIMEOUT after our last handshake message to this peer. Does
+ * nothing while an attempt is under way; one ends with a session or with WG_EVENT_GAVE_UP. Section 6.1, 6.4. */
 void wg_peer_initiate(struct wg_peer *peer, ts_t now);
 
 /* wg_peer_heard - when anything authenticated last came from the peer; 0: never. */
@@ -157,18 +174,22 @@ ts_t wg_peer_heard(const struct wg_peer *peer);
 /* wg_peer_handshake_at - when the newest session was derived; 0: never. */
 ts_t wg_peer_handshake_at(const struct wg_peer *peer);
 
-/* wg_device_output - next handshake, cookie or keepalive datagram into buf (>= WG_HANDSHAKE_BYTES_MAX bytes).
- * wall_ns: Unix time for the initiation's stamp. Returns its length (out->len) or 0 when there is none. */
+/* wg_device_output - next handshake, cookie or keepalive datagram into buf (cap >= WG_HANDSHAKE_BYTES_MAX bytes).
+ * wall_ns: Unix time for the initiation's stamp. Returns its length (out->len) or 0 when there is none.
+ * Pull after packets were sealed: a sealed packet makes a keepalive that was due unnecessary. */
 size_t wg_device_output(struct wg_device *dev, uint8_t *buf, size_t cap, struct wg_output *out, ts_t now,
                         uint64_t wall_ns);
 
-/* Initiation stamps only move forward, also over restarts: the program gives the floor kept on disk and keeps the
- * newest one there. Section 5.1, 5.4.2. */
+/* Initiation stamps only move forward, also over restarts: the program gives the floor kept on disk before it makes
+ * peers (every stamp sent to them is greater), and keeps the newest one there. Unix time in ns. Section 5.1, 5.4.2. */
 void wg_device_stamp_floor_set(struct wg_device *dev, uint64_t wall_ns);
 uint64_t wg_device_stamp_last(const struct wg_device *dev);
 
+/* wg_device_deadline - when to call wg_device_expire if nothing happens; TS_NEVER: not at all. It may be early. */
 ts_t wg_device_deadline(const struct wg_device *dev);
 void wg_device_expire(struct wg_device *dev, ts_t now);
+
+/* wg_device_event - the next event; false when there is none. */
 bool wg_device_event(struct wg_device *dev, struct wg_event *out);
 
 /* wg_datagram_index - the receiver index that steers a datagram to its worker; false for initiations and noise. */
