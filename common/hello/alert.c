@@ -1,3 +1,4 @@
+/* alert.c - seven bytes: a record header, the level, the reason. */
 #include "common/hello/alert.h"
 
 #include "common/base/bytes.h"

@@ -171,14 +171,14 @@ static enum peerapi_offer_result head(struct peerapi_offer *o, bool more)
     enum peerapi_refusal refusal = check(o);
     size_t none;
 
-    if (refusal == ACCEPTABLE) {
-        o->early_data = more;
-        return PEERAPI_OFFER_OK;
-    }
     /* a body would have to be read over to find the next request: not worth it for a client we don't have */
-    bool bodyless = http_feed(&o->http, NULL, 0, &none) == HTTP_DONE;
+    bool keep_alive = http_feed(&o->http, NULL, 0, &none) == HTTP_DONE && o->http.keep_alive;
 
-    return refuse(o, refusal, bodyless && o->http.keep_alive);
+    if (refusal != ACCEPTABLE)
+        return refuse(o, refusal, keep_alive);
+    o->early_data = more;
+    o->keep_alive = keep_alive;
+    return PEERAPI_OFFER_OK;
 }
 
 enum peerapi_offer_result peerapi_offer_feed(struct peerapi_offer *o, const void *data, size_t len, size_t *used)

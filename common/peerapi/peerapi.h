@@ -80,7 +80,8 @@ enum peerapi_verdict peerapi_answer_end(struct peerapi_answer *a);
 /* ---- the node: offer and reply ---- */
 
 /* What a node answers instead of 101: status, reason phrase, body, and whether the connection must be closed after.
- * Texts of the first ten are a stock node's; of the rest its HTTP server's. */
+ * Texts of the first nine are a stock node's, of the
+ * next three its HTTP server's. BACKEND is ours: the target is funnelled, but what stands behind can't be reached. */
 #define PEERAPI_REFUSAL_MAP(X)                                                                                         \
     X(REQUEST, 403, "Forbidden", "invalid peerapi request\n", false)                                                   \
     X(PATH, 404, "Not Found", "unsupported peerapi path\n", false)                                                     \
@@ -93,13 +94,14 @@ enum peerapi_verdict peerapi_answer_end(struct peerapi_answer *a);
     X(DENIED, 403, "Forbidden", "denied\n", false)                                                                     \
     X(HOST_MISSING, 400, "Bad Request", "400 Bad Request: missing required Host header", true)                         \
     X(MALFORMED, 400, "Bad Request", "400 Bad Request", true)                                                          \
-    X(TOO_LARGE, 431, "Request Header Fields Too Large", "431 Request Header Fields Too Large", true)
+    X(TOO_LARGE, 431, "Request Header Fields Too Large", "431 Request Header Fields Too Large", true)                        \
+    X(BACKEND, 502, "Bad Gateway", "backend unreachable\n", false)
 
 enum peerapi_refusal {
 #define X(name, status, phrase, body, close) PEERAPI_REFUSE_##name,
     PEERAPI_REFUSAL_MAP(X)
 #undef X
-        PEERAPI_REFUSAL_COUNT
+    PEERAPI_REFUSAL_COUNT
 };
 
 enum peerapi_offer_result {
@@ -117,7 +119,7 @@ struct peerapi_offer {
                               zero-terminated, valid as long as the offer */
     uint16_t port;         /* PEERAPI_OFFER_OK: 1 to 65535 */
     enum peerapi_refusal refusal; /* PEERAPI_OFFER_REFUSE */
-    bool keep_alive;       /* PEERAPI_OFFER_REFUSE: after the refusal the connection may carry another request */
+    bool keep_alive;       /* after a refusal, this one or the caller's, the connection may carry another request */
     bool early_data;       /* PEERAPI_OFFER_OK: bytes of a body or a stream were fed behind the head, before our 101.
                               They are not counted in *used. A stock node drops them: the caller should as well */
 

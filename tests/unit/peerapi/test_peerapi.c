@@ -136,7 +136,8 @@ static void other_answers(void **state)
         {"HTTP/1.1 403 F\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ndenied\r\n0\r\n\r\n", PEERAPI_DENIED, PEERAPI_DENIED,
          62, true},
         {"HTTP/1.1 403 F\r\n\r\ndenied\n", PEERAPI_NEED_MORE, PEERAPI_DENIED, 25, false},
-        {"HTTP/1.1 403 F\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", PEERAPI_REFUSED, PEERAPI_REFUSED, 56, false},
+        {"HTTP/1.1 403 F\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", PEERAPI_REFUSED, PEERAPI_REFUSED, 56,
+         false},
         {"HTTP/1.1 500 F\r\nContent-Length: 0\r\n\r\n", PEERAPI_REFUSED, PEERAPI_REFUSED, 37, true},
         {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", PEERAPI_PROTOCOL, PEERAPI_PROTOCOL, 38, false},
         {"HTTP/1.1 100 Continue\r\n\r\n", PEERAPI_PROTOCOL, PEERAPI_PROTOCOL, 25, false},
@@ -284,7 +285,8 @@ static void requests(void **state)
         {"POST http://peer/v0/ingress HTTP/1.1\r\nHost: other\r\n" SRC TARGET "\r\n", OK, false},
         {"POST /v0/ingress HTTP/1.1\r\nHost: [fd7a:115c:a1e0::1]:9\r\n" SRC TARGET "\r\n", OK, false},
         {"POST /v0/ingress HTTP/1.1\r\nHost: peer\r\nContent-Length: 5\r\n" SRC TARGET "\r\n", OK, false},
-        {"POST /v0/ingress HTTP/1.1\r\nHost: peer\r\nConnection: upgrade\r\nUpgrade: x\r\n" SRC TARGET "\r\n", OK, false},
+        {"POST /v0/ingress HTTP/1.1\r\nHost: peer\r\nConnection: upgrade\r\nUpgrade: x\r\n" SRC TARGET "\r\n", OK,
+         false},
         {"POST /v0/ingress HTTP/1.1\r\nHost: peer\r\nTransfer-Encoding: chunked\r\n" SRC TARGET "\r\n", OK, false},
         {"POST /v0/ingress HTTP/1.1\r\nHost: peer\r\nOrigin:\r\n" SRC TARGET "\r\n", OK, false},
         {"POST /v0/ingress HTTP/1.1\r\nHost: 100.64.0.1\r\n" SRC TARGET "\r\n", PEERAPI_REFUSE_REQUEST, true},
@@ -349,7 +351,8 @@ static void targets(void **state)
         struct peerapi_offer o;
         size_t used;
 
-        snprintf(text, sizeof(text), "POST /v0/ingress HTTP/1.1\r\nHost: peer\r\n" SRC "Tailscale-Ingress-Target: %s\r\n\r\n",
+        snprintf(text, sizeof(text),
+                 "POST /v0/ingress HTTP/1.1\r\nHost: peer\r\n" SRC "Tailscale-Ingress-Target: %s\r\n\r\n",
                  cases[i].target);
         enum peerapi_offer_result r = offer(&o, text, 1000, true, &used);
 
@@ -362,12 +365,13 @@ static void targets(void **state)
 
 static void early_data(void **state)
 {
+    static const char text[] = "POST /v0/ingress HTTP/1.1\r\nHost: peer\r\n" SRC TARGET "\r\n\x16\x03";
     struct peerapi_offer o;
     size_t used;
 
     (void)state;
-    assert_int_equal(offer(&o, "POST /v0/ingress HTTP/1.1\r\nHost: peer\r\n" SRC TARGET "\r\n\x16\x03", 1000, true, &used),
-                     PEERAPI_OFFER_OK);
+    assert_int_equal(offer(&o, text, 1000, true, &used), PEERAPI_OFFER_OK);
+    assert_int_equal(used, strlen(text) - 2);
     assert_true(o.early_data);
 }
 
