@@ -80,8 +80,8 @@ enum peerapi_verdict peerapi_answer_end(struct peerapi_answer *a);
 /* ---- the node: offer and reply ---- */
 
 /* What a node answers instead of 101: status, reason phrase, body, and whether the connection must be closed after.
- * Texts of the first nine are a stock node's, of the
- * next three its HTTP server's. BACKEND is ours: the target is funnelled, but what stands behind can't be reached. */
+ * Texts of the first nine are a stock node's, of the next three its HTTP server's. BACKEND is ours: the target is
+ * funnelled, but what stands behind it can't be reached. */
 #define PEERAPI_REFUSAL_MAP(X)                                                                                         \
     X(REQUEST, 403, "Forbidden", "invalid peerapi request\n", false)                                                   \
     X(PATH, 404, "Not Found", "unsupported peerapi path\n", false)                                                     \
@@ -94,7 +94,7 @@ enum peerapi_verdict peerapi_answer_end(struct peerapi_answer *a);
     X(DENIED, 403, "Forbidden", "denied\n", false)                                                                     \
     X(HOST_MISSING, 400, "Bad Request", "400 Bad Request: missing required Host header", true)                         \
     X(MALFORMED, 400, "Bad Request", "400 Bad Request", true)                                                          \
-    X(TOO_LARGE, 431, "Request Header Fields Too Large", "431 Request Header Fields Too Large", true)                        \
+    X(TOO_LARGE, 431, "Request Header Fields Too Large", "431 Request Header Fields Too Large", true)                  \
     X(BACKEND, 502, "Bad Gateway", "backend unreachable\n", false)
 
 enum peerapi_refusal {
