@@ -171,13 +171,14 @@ static enum peerapi_offer_result head(struct peerapi_offer *o, bool more)
     enum peerapi_refusal refusal = check(o);
     size_t none;
 
-    /* a body would have to be read over to find the next request: not worth it for a client we don't have */
+    /* a body would have to be read over to find the next request, and early data is to be dropped, whatever it was:
+     * not worth it for clients we don't have */
     bool keep_alive = http_feed(&o->http, NULL, 0, &none) == HTTP_DONE && o->http.keep_alive;
 
     if (refusal != ACCEPTABLE)
         return refuse(o, refusal, keep_alive);
     o->early_data = more;
-    o->keep_alive = keep_alive;
+    o->keep_alive = keep_alive && !more;
     return PEERAPI_OFFER_OK;
 }
 

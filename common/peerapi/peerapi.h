@@ -119,7 +119,7 @@ struct peerapi_offer {
                               zero-terminated, valid as long as the offer */
     uint16_t port;         /* PEERAPI_OFFER_OK: 1 to 65535 */
     enum peerapi_refusal refusal; /* PEERAPI_OFFER_REFUSE */
-    bool keep_alive;       /* after a refusal, this one or the caller's, the connection may carry another request */
+    bool keep_alive;       /* after a refusal, ours or the caller's, the connection may carry another request */
     bool early_data;       /* PEERAPI_OFFER_OK: bytes of a body or a stream were fed behind the head, before our 101.
                               They are not counted in *used. A stock node drops them: the caller should as well */
 
