@@ -1,3 +1,4 @@
+/* route.c - looking up, and the end of a table. */
 #include "ingress/route/route.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* route_builder.c - copying nodes into rows and finding what they may not share. Conflicts are found before anything is
+ * entered, except for names, whose claims are taken back. */
 #include "ingress/route/route_builder.h"
 
 #include <stdlib.h>

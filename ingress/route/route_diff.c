@@ -1,3 +1,4 @@
+/* route_diff.c - comparing nodes field by field. */
 #include "ingress/route/route_diff.h"
 
 #include <string.h>

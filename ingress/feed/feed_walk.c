@@ -1,0 +1,180 @@
+/* feed_walk.c - the walk through objects and lists, and the key that was probably meant. */
+#include "ingress/feed/feed_walk.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/bug.h"
+
+void feed_walk_init(struct feed_walk *walk, const char *file, struct config_errors *errors)
+{
+    walk->place = (struct config_place){.file = file};
+    walk->errors = errors;
+    config_path_init(&walk->path);
+}
+
+void feed_fault(struct feed_walk *walk, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    config_errors_addv(walk->errors, walk->place, walk->path.text, fmt, args);
+    va_end(args);
+}
+
+/* ---- which key was meant ---- */
+
+#define WORD_MAX 32
+
+/* Letters to change, add or drop to make b of a. Wagner and Fischer, "The string-to-string correction problem", 1974;
+ * one row of the table at a time. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[WORD_MAX + 1], b_len = strlen(b);
+
+    BUG_ON(b_len > WORD_MAX);
+    for (size_t j = 0; j <= b_len; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= b_len; j++) {
+            size_t kept = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            row[j] = MIN(kept, MIN(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[b_len];
+}
+
+/* The nearest known key, if it is near enough to be meant: a third of it may be wrong. */
+static const char *meant(const char *key, const struct feed_key *keys, size_t count)
+{
+    const char *best = NULL;
+    size_t best_distance = SIZE_MAX;
+
+    if (strlen(key) > WORD_MAX)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        size_t d = distance(key, keys[i].name);
+
+        if (d < best_distance && d <= MAX(strlen(keys[i].name) / 3, (size_t)1)) {
+            best = keys[i].name;
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+/* ---- containers ---- */
+
+static const struct feed_key *known(const char *name, const struct feed_key *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(keys[i].name, name) == 0)
+            return &keys[i];
+    return NULL;
+}
+
+static void unknown(struct feed_walk *walk, const char *name, const struct feed_key *keys, size_t count)
+{
+    const char *other = meant(name, keys, count);
+
+    if (other)
+        feed_fault(walk, "unknown key; did you mean '%s'?", other);
+    else
+        feed_fault(walk, "unknown key");
+}
+
+void feed_object(struct feed_walk *walk, const json_t *value, const struct feed_key *keys, size_t count, void *out)
+{
+    const char *name;
+    json_t *member;
+
+    if (!json_is_object(value)) {
+        feed_fault(walk, "must be an object: { … }");
+        return;
+    }
+    json_object_foreach((json_t *)value, name, member)
+    {
+        const struct feed_key *key = known(name, keys, count);
+        size_t before = config_path_down(&walk->path, name);
+
+        if (key)
+            key->read(walk, member, out);
+        else
+            unknown(walk, name, keys, count);
+        config_path_up(&walk->path, before);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (keys[i].required && !json_object_get(value, keys[i].name))
+            feed_fault(walk, "'%s' is missing", keys[i].name);
+}
+
+int feed_list_length(struct feed_walk *walk, const json_t *value, size_t most)
+{
+    BUG_ON(most > INT_MAX);
+    if (!json_is_array(value)) {
+        feed_fault(walk, "must be a list: [ … ]");
+        return -1;
+    }
+    if (json_array_size(value) > most) {
+        feed_fault(walk, "has %zu elements; %zu is the most", json_array_size(value), most);
+        return -1;
+    }
+    return (int)json_array_size(value);
+}
+
+/* ---- single values ---- */
+
+const char *feed_text(struct feed_walk *walk, const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    if (!text)
+        feed_fault(walk, "must be a string: \"…\"");
+    return text;
+}
+
+bool feed_bool(struct feed_walk *walk, const json_t *value, bool *out)
+{
+    if (!json_is_boolean(value)) {
+        feed_fault(walk, "must be true or false");
+        return false;
+    }
+    *out = json_is_true(value);
+    return true;
+}
+
+bool feed_number(struct feed_walk *walk, const json_t *value, uint64_t min, uint64_t max, uint64_t *out)
+{
+    json_int_t n = json_integer_value(value);
+
+    if (!json_is_integer(value) || n < 0 || (uint64_t)n < min || (uint64_t)n > max) {
+        feed_fault(walk, "must be a number from %" PRIu64 " to %" PRIu64, min, max);
+        return false;
+    }
+    *out = (uint64_t)n;
+    return true;
+}
+
+bool feed_word(struct feed_walk *walk, const json_t *value, const char *const words[], size_t count, size_t *out)
+{
+    const char *text = json_string_value(value);
+    char all[128] = "";
+
+    for (size_t i = 0, at = 0; i < count; i++) {
+        if (text && strcmp(text, words[i]) == 0) {
+            *out = i;
+            return true;
+        }
+        at += (size_t)snprintf(all + at, sizeof(all) - at, "%s\"%s\"", i ? ", " : "", words[i]);
+        BUG_ON(at >= sizeof(all));
+    }
+    feed_fault(walk, "must be one of %s", all);
+    return false;
+}
