@@ -91,6 +91,10 @@ const char *tcp_in_name(enum tcp_in in);
 enum tcp_in tcp_stack_input(struct tcp_stack *stack, struct tcp_peer *peer, const uint8_t *packet, size_t len,
                             ts_t now);
 
+/* tcp_stack_ready - the peer whose packet tcp_stack_output would write next; NULL when there is none. The carrier looks
+ * at it before it pulls, and blocks the peer when it can't be sent to. */
+struct tcp_peer *tcp_stack_ready(const struct tcp_stack *stack);
+
 /* tcp_stack_output - write the next IP packet to buf (cap >= the peer's mtu) and say whom it is for.
  * Returns its length, 0 when nothing is to be sent now. */
 size_t tcp_stack_output(struct tcp_stack *stack, uint8_t *buf, size_t cap, struct tcp_peer **peer, ts_t now);

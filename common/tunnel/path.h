@@ -1,0 +1,41 @@
+/* path.h - which endpoints a peer is sent to.
+ *
+ * A peer has candidates (where the feed says it may be) and, once anything authenticated came from it, a proven
+ * endpoint. Data goes to the proven one. Handshakes go there too, but while nothing is proven, or when the last one
+ * stayed unanswered, they go to the candidates as well: who answers first becomes proven (roaming by WireGuard source,
+ * section 2.1 of its paper). */
+#ifndef TUNNEL_PATH_H
+#define TUNNEL_PATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/endpoint.h"
+#include "common/tunnel/tunnel.h"
+
+struct path {
+    struct endpoint proven; /* kind NONE: nothing heard yet */
+    struct endpoint *candidates;
+    size_t candidates_count;
+    bool doubted; /* a handshake went out and nothing has come since */
+};
+
+void path_init(struct path *path);
+void path_deinit(struct path *path);
+
+/* path_candidates_set - copies; 0 or ERR_NOMEM (the old ones stay). */
+int path_candidates_set(struct path *path, const struct endpoint *candidates, size_t count);
+
+/* path_heard - an authenticated datagram that passed the replay check came from here. True: the endpoint changed. */
+bool path_heard(struct path *path, const struct endpoint *from);
+
+/* path_data - where data goes; kind NONE: nowhere yet. */
+struct endpoint path_data(const struct path *path);
+
+/* path_handshake - where an initiation goes: fills at most TUNNEL_ENDPOINTS_MAX + 1 endpoints, returns how many. */
+size_t path_handshake(struct path *path, struct endpoint out[TUNNEL_ENDPOINTS_MAX + 1]);
+
+/* path_known - there is any endpoint to send to. */
+bool path_known(const struct path *path);
+
+#endif

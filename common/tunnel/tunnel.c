@@ -1,0 +1,473 @@
+/* tunnel.c - how the engines are joined.
+ *
+ * Inwards: a datagram is opened by wg; what it holds must be an IP packet from one of that peer's addresses to one of
+ * ours; then TCP sees it, or, for a TSMP refusal, the pending connect ends. Nothing else is looked at.
+ *
+ * Outwards: TCP's next packet is written behind room for the WireGuard header and sealed where it lies. Only then come
+ * WireGuard's own datagrams, so that data confirms a new session where there is some. Before a packet is pulled, its
+ * peer's session is looked at: without one the peer is blocked and a handshake asked for; WG_EVENT_UP unblocks it.
+ *
+ * Two rules make a lost session short (design, section 6): a SYN that timed out with nothing heard since asks for a
+ * fresh handshake; and a peer with keepalive that was silent for two intervals is called. */
+#include "common/tunnel/tunnel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/bug.h"
+#include "common/base/err.h"
+#include "common/base/timerq.h"
+#include "common/ip/ip.h"
+#include "common/tunnel/path.h"
+#include "common/tunnel/tsmp.h"
+#include "common/wg/wg_messages.h"
+
+#define SYN_SILENCE_NS TS_S /* the first SYN timeout, RFC 6298 section 2.1: nothing heard for that long is silence */
+
+struct tunnel_peer {
+    struct tunnel *tunnel;
+    struct wg_peer *wg;
+    struct tcp_peer tcp;
+    struct path path;
+    struct timer silence; /* two keepalive intervals without a sign of life */
+    uint64_t keepalive_ns;
+    void *owner;
+    struct tunnel_peer *next, *prev;
+    uint16_t mtu;
+    uint8_t addrs_count;
+    uint8_t own_addrs_count;
+    struct addr addrs[]; /* the peer's, then ours */
+};
+
+struct tunnel {
+    struct wg_device *wg;
+    struct tcp_stack *tcp;
+    struct timerq timers;
+    struct tunnel_peer *peers;
+    struct tunnel_stats stats;
+    /* an initiation that still goes to more endpoints */
+    uint8_t fan_datagram[WG_HANDSHAKE_BYTES_MAX];
+    size_t fan_len;
+    struct endpoint fan[TUNNEL_ENDPOINTS_MAX + 1];
+    size_t fan_count, fan_next;
+};
+
+const char *tunnel_drop_name(enum tunnel_drop drop)
+{
+    static const char *const names[] = {
+#define X(name, text) [TUNNEL_DROP_##name] = text,
+        TUNNEL_DROP_MAP(X)
+#undef X
+    };
+
+    return names[drop];
+}
+
+struct tunnel *tunnel_new(const struct tunnel_config *config)
+{
+    struct tunnel *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return NULL;
+    timerq_init(&t->timers);
+    t->wg = wg_device_new(&config->wg);
+    t->tcp = tcp_stack_new(&config->tcp);
+    if (!t->wg || !t->tcp) {
+        tunnel_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void tunnel_free(struct tunnel *tunnel)
+{
+    if (!tunnel)
+        return;
+    while (tunnel->peers)
+        tunnel_peer_free(tunnel->peers, 0);
+    if (tunnel->tcp)
+        tcp_stack_free(tunnel->tcp);
+    wg_device_free(tunnel->wg);
+    free(tunnel);
+}
+
+struct wg_device *tunnel_wg(struct tunnel *tunnel)
+{
+    return tunnel->wg;
+}
+
+struct tcp_stack *tunnel_tcp(struct tunnel *tunnel)
+{
+    return tunnel->tcp;
+}
+
+const struct tunnel_stats *tunnel_stats(const struct tunnel *tunnel)
+{
+    return &tunnel->stats;
+}
+
+static struct tunnel_peer *of_tcp(struct tcp_peer *peer)
+{
+    return container_of(peer, struct tunnel_peer, tcp);
+}
+
+static void silence_arm(struct tunnel_peer *peer, ts_t now)
+{
+    if (peer->keepalive_ns == 0)
+        return;
+    ts_t heard = wg_peer_heard(peer->wg), at = ts_add(heard, 2 * peer->keepalive_ns);
+
+    /* already silent: call again after two more intervals, for ever; that is what keeps a NAT open */
+    timerq_arm(&peer->tunnel->timers, &peer->silence, at > now ? at : ts_add(now, 2 * peer->keepalive_ns));
+}
+
+struct tunnel_peer *tunnel_peer_new(struct tunnel *tunnel, const struct tunnel_peer_config *config, int *err, ts_t now)
+{
+    BUG_ON(config->addrs_count > TUNNEL_ADDRS_MAX || config->own_addrs_count > TUNNEL_ADDRS_MAX);
+    size_t addrs = config->addrs_count + config->own_addrs_count;
+    struct tunnel_peer *peer = calloc(1, sizeof(*peer) + addrs * sizeof(struct addr));
+    uint16_t mtu = config->mtu ? config->mtu : TUNNEL_MTU_DEFAULT;
+
+    *err = ERR_NOMEM;
+    if (!peer)
+        return NULL;
+    peer->tunnel = tunnel;
+    peer->owner = config->owner;
+    peer->mtu = MIN(mtu, TUNNEL_MTU_MAX);
+    peer->keepalive_ns = config->keepalive_ns;
+    peer->addrs_count = (uint8_t)config->addrs_count;
+    peer->own_addrs_count = (uint8_t)config->own_addrs_count;
+    memcpy(peer->addrs, config->addrs, config->addrs_count * sizeof(struct addr));
+    memcpy(peer->addrs + config->addrs_count, config->own_addrs, config->own_addrs_count * sizeof(struct addr));
+    timer_init(&peer->silence);
+    path_init(&peer->path);
+    if (path_candidates_set(&peer->path, config->endpoints, config->endpoints_count) != 0) {
+        free(peer);
+        return NULL;
+    }
+    struct wg_peer_config wg = {.keepalive_ns = config->keepalive_ns, .shard = config->shard, .owner = peer};
+
+    memcpy(wg.public_key, config->key, WG_KEY_BYTES);
+    memcpy(wg.preshared_key, config->preshared_key, WG_KEY_BYTES);
+    memcpy(wg.identity, config->identity, WG_KEY_BYTES);
+    peer->wg = wg_peer_new(tunnel->wg, &wg, now, err);
+    if (!peer->wg) {
+        path_deinit(&peer->path);
+        free(peer);
+        return NULL;
+    }
+    tcp_peer_init(&peer->tcp, tunnel->tcp, peer, peer->mtu);
+    peer->next = tunnel->peers;
+    if (peer->next)
+        peer->next->prev = peer;
+    tunnel->peers = peer;
+    silence_arm(peer, now);
+    *err = 0;
+    return peer;
+}
+
+void tunnel_peer_free(struct tunnel_peer *peer, ts_t now)
+{
+    if (!peer)
+        return;
+    timerq_disarm(&peer->tunnel->timers, &peer->silence);
+    tcp_peer_deinit(&peer->tcp, now);
+    wg_peer_free(peer->wg);
+    path_deinit(&peer->path);
+    if (peer->prev)
+        peer->prev->next = peer->next;
+    else
+        peer->tunnel->peers = peer->next;
+    if (peer->next)
+        peer->next->prev = peer->prev;
+    free(peer);
+}
+
+struct tunnel_peer *tunnel_peer_find(struct tunnel *tunnel, const uint8_t key[WG_KEY_BYTES])
+{
+    struct wg_peer *wg = wg_peer_find(tunnel->wg, key);
+
+    return wg ? wg_peer_owner(wg) : NULL;
+}
+
+void *tunnel_peer_owner(const struct tunnel_peer *peer)
+{
+    return peer->owner;
+}
+
+struct wg_peer *tunnel_peer_wg(struct tunnel_peer *peer)
+{
+    return peer->wg;
+}
+
+size_t tunnel_peer_conns(const struct tunnel_peer *peer)
+{
+    return peer->tcp.conns_count;
+}
+
+struct endpoint tunnel_peer_endpoint(const struct tunnel_peer *peer)
+{
+    return peer->path.proven;
+}
+
+void tunnel_peer_endpoints_set(struct tunnel_peer *peer, const struct endpoint *endpoints, size_t count)
+{
+    /* out of memory: the old candidates go on serving */
+    (void)path_candidates_set(&peer->path, endpoints, count);
+}
+
+void tunnel_peer_initiate(struct tunnel_peer *peer, ts_t now)
+{
+    if (path_known(&peer->path))
+        wg_peer_initiate(peer->wg, now);
+}
+
+static bool has(const struct addr *addrs, size_t count, const struct addr *a)
+{
+    for (size_t i = 0; i < count; i++)
+        if (addr_equal(&addrs[i], a))
+            return true;
+    return false;
+}
+
+static void input_packet(struct tunnel_peer *peer, const uint8_t *packet, size_t len, ts_t now)
+{
+    struct tunnel_stats *stats = &peer->tunnel->stats;
+    struct ip_packet ip;
+    struct tsmp_refusal refusal;
+
+    if (ip_parse(packet, len, &ip) != 0) {
+        stats->dropped[TUNNEL_DROP_NOT_IP]++;
+        return;
+    }
+    if (!has(peer->addrs, peer->addrs_count, &ip.src)) {
+        stats->dropped[TUNNEL_DROP_SOURCE]++;
+        return;
+    }
+    if (!has(peer->addrs + peer->addrs_count, peer->own_addrs_count, &ip.dst)) {
+        stats->dropped[TUNNEL_DROP_DESTINATION]++;
+        return;
+    }
+    if (ip.protocol == IP_PROTOCOL_TCP) {
+        stats->tcp[tcp_stack_input(peer->tunnel->tcp, &peer->tcp, packet, len, now)]++;
+    } else if (ip.protocol == TSMP_PROTOCOL && tsmp_refusal_parse(ip.payload, ip.payload_len, &refusal)) {
+        struct addrport local = {ip.dst, refusal.source_port}, remote = {ip.src, refusal.destination_port};
+
+        tcp_peer_refused(&peer->tcp, &local, &remote, now);
+    } else {
+        stats->dropped[TUNNEL_DROP_PROTOCOL]++;
+    }
+}
+
+static enum wg_in after_input(struct tunnel *t, enum wg_in verdict, const struct wg_input *in,
+                              const struct endpoint *from, ts_t now)
+{
+    t->stats.wg[verdict]++;
+    if (!in->peer)
+        return verdict;
+    struct tunnel_peer *peer = wg_peer_owner(in->peer);
+
+    if (in->roam)
+        path_heard(&peer->path, from);
+    if (verdict == WG_IN_DATA)
+        input_packet(peer, in->plaintext, in->plaintext_len, now);
+    return verdict;
+}
+
+enum wg_in tunnel_input(struct tunnel *tunnel, uint8_t *datagram, size_t len, const struct endpoint *from,
+                        struct wg_half *half, ts_t now)
+{
+    struct wg_input in; /* not zeroed: half is large, and filled only when it is meant */
+
+    tunnel->stats.datagrams_in++;
+    tunnel->stats.bytes_in += len;
+    enum wg_in verdict = wg_device_input(tunnel->wg, datagram, len, from, &in, now);
+
+    if (verdict == WG_IN_HALF) {
+        *half = in.half;
+        wg_half_wipe(&in.half);
+    }
+    return after_input(tunnel, verdict, &in, from, now);
+}
+
+enum wg_in tunnel_peer_input_half(struct tunnel_peer *peer, const struct wg_half *half, ts_t now)
+{
+    struct wg_input in;
+    enum wg_in verdict = wg_peer_input_half(peer->wg, half, &in, now);
+
+    return after_input(peer->tunnel, verdict, &in, &half->from, now);
+}
+
+static size_t sent(struct tunnel *t, size_t len)
+{
+    t->stats.datagrams_out++;
+    t->stats.bytes_out += len;
+    return len;
+}
+
+static size_t output_fan(struct tunnel *t, uint8_t *buf, struct endpoint *to)
+{
+    if (t->fan_next == t->fan_count)
+        return 0;
+    memcpy(buf, t->fan_datagram, t->fan_len);
+    *to = t->fan[t->fan_next++];
+    return t->fan_len;
+}
+
+static size_t output_tcp(struct tunnel *t, uint8_t *buf, size_t cap, struct endpoint *to, ts_t now)
+{
+    struct tcp_peer *next;
+
+    while ((next = tcp_stack_ready(t->tcp))) {
+        struct tunnel_peer *peer = of_tcp(next);
+        struct endpoint at = path_data(&peer->path);
+
+        if (at.kind == ENDPOINT_NONE || !wg_peer_can_send(peer->wg, now)) {
+            tcp_peer_block(next, true);
+            tunnel_peer_initiate(peer, now);
+            continue;
+        }
+        size_t len = tcp_stack_output(t->tcp, buf + WG_HEADER_BYTES, cap - WG_OVERHEAD_MAX, &next, now);
+
+        if (len == 0)
+            break;
+        BUG_ON(of_tcp(next) != peer);
+        int datagram = wg_peer_seal(peer->wg, buf, len, peer->mtu, now);
+
+        if (datagram < 0) /* the session ended with this very packet's number: TCP sends it again */
+            continue;
+        *to = at;
+        return (size_t)datagram;
+    }
+    return 0;
+}
+
+static size_t output_wg(struct tunnel *t, uint8_t *buf, size_t cap, struct endpoint *to, ts_t now, uint64_t wall_ns)
+{
+    struct wg_output out;
+    size_t len;
+
+    while ((len = wg_device_output(t->wg, buf, cap, &out, now, wall_ns)) > 0) {
+        if (out.reply) {
+            *to = out.to;
+            return len;
+        }
+        struct tunnel_peer *peer = wg_peer_owner(out.peer);
+
+        if (buf[0] != WG_MESSAGE_INITIATION) {
+            *to = path_data(&peer->path);
+            if (to->kind != ENDPOINT_NONE)
+                return len;
+            continue;
+        }
+        t->fan_count = path_handshake(&peer->path, t->fan);
+        t->fan_next = 0;
+        if (t->fan_count == 0)
+            continue;
+        memcpy(t->fan_datagram, buf, len);
+        t->fan_len = len;
+        return output_fan(t, buf, to);
+    }
+    return 0;
+}
+
+size_t tunnel_output(struct tunnel *tunnel, uint8_t *buf, size_t cap, struct endpoint *to, ts_t now, uint64_t wall_ns)
+{
+    BUG_ON(cap < TUNNEL_DATAGRAM_MAX);
+    size_t len = output_fan(tunnel, buf, to);
+
+    if (len == 0)
+        len = output_tcp(tunnel, buf, cap, to, now);
+    if (len == 0)
+        len = output_wg(tunnel, buf, cap, to, now, wall_ns);
+    return len ? sent(tunnel, len) : 0;
+}
+
+ts_t tunnel_deadline(const struct tunnel *tunnel)
+{
+    return ts_min(timerq_next(&tunnel->timers),
+                  ts_min(wg_device_deadline(tunnel->wg), tcp_stack_deadline(tunnel->tcp)));
+}
+
+void tunnel_expire(struct tunnel *tunnel, ts_t now)
+{
+    struct timer *t;
+
+    wg_device_expire(tunnel->wg, now);
+    tcp_stack_expire(tunnel->tcp, now);
+    while ((t = timerq_pop(&tunnel->timers, now))) {
+        struct tunnel_peer *peer = container_of(t, struct tunnel_peer, silence);
+
+        if (ts_since(now, wg_peer_heard(peer->wg)) >= 2 * peer->keepalive_ns)
+            tunnel_peer_initiate(peer, now);
+        silence_arm(peer, now);
+    }
+}
+
+struct tcp_conn *tunnel_connect(struct tunnel_peer *peer, bool v4, uint16_t port, void *ctx, int *err, ts_t now)
+{
+    struct tcp_dial dial = {.peer = &peer->tcp, .ctx = ctx};
+    const struct addr *own = peer->addrs + peer->addrs_count;
+    const struct addr *local = NULL, *remote = NULL;
+
+    for (size_t i = 0; i < peer->addrs_count && !remote; i++)
+        if (addr_is_v4(&peer->addrs[i]) == v4)
+            remote = &peer->addrs[i];
+    for (size_t i = 0; i < peer->own_addrs_count && !local; i++)
+        if (addr_is_v4(&own[i]) == v4)
+            local = &own[i];
+    if (!local || !remote) {
+        *err = ERR_NOT_FOUND;
+        return NULL;
+    }
+    if (!wg_peer_can_send(peer->wg, now) && !path_known(&peer->path)) {
+        *err = ERR_NO_SESSION;
+        return NULL;
+    }
+    dial.local = *local;
+    dial.remote = (struct addrport){*remote, port};
+    return tcp_connect(peer->tunnel->tcp, &dial, err, now);
+}
+
+/* what a WireGuard event means here; true: the owner should know too */
+static void on_wg_event(struct tunnel_peer *peer, const struct wg_event *event, struct tunnel_event *out, ts_t now)
+{
+    out->peer = peer;
+    switch (event->kind) {
+    case WG_EVENT_UP:
+        tcp_peer_block(&peer->tcp, false);
+        out->kind = TUNNEL_EVENT_UP;
+        break;
+    case WG_EVENT_DOWN:
+        out->kind = TUNNEL_EVENT_DOWN;
+        break;
+    case WG_EVENT_GAVE_UP:
+        if (tcp_peer_wants_output(&peer->tcp))
+            tunnel_peer_initiate(peer, now); /* somebody still waits for it */
+        out->kind = TUNNEL_EVENT_GAVE_UP;
+        break;
+    }
+}
+
+bool tunnel_event(struct tunnel *tunnel, struct tunnel_event *out, ts_t now)
+{
+    struct wg_event wg;
+
+    if (wg_device_event(tunnel->wg, &wg)) {
+        on_wg_event(wg_peer_owner(wg.peer), &wg, out, now);
+        return true;
+    }
+    while (tcp_stack_event(tunnel->tcp, &out->tcp)) {
+        struct tunnel_peer *peer = of_tcp(tcp_conn_peer(out->tcp.conn));
+
+        if ((out->tcp.flags & TCP_EVENT_SYN_TIMEOUT) && ts_since(now, wg_peer_heard(peer->wg)) >= SYN_SILENCE_NS)
+            tunnel_peer_initiate(peer, now);
+        out->tcp.flags &= ~(unsigned)TCP_EVENT_SYN_TIMEOUT;
+        if (out->tcp.flags == 0)
+            continue;
+        out->kind = TUNNEL_EVENT_TCP;
+        out->peer = peer;
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,60 @@
+/* generation.h - one configuration with all that belongs to it: settings, identities, routes. Immutable, counted.
+ *
+ * A reload builds a second one and swaps it in worker by worker; whoever still works with the old one holds a
+ * reference. */
+#ifndef INGRESS_GENERATION_H
+#define INGRESS_GENERATION_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "common/config/config_errors.h"
+#include "common/tunnel/tunnel.h"
+#include "ingress/ingress_config.h"
+#include "ingress/route/route.h"
+
+struct identity {
+    char *name;
+    uint8_t public_key[WG_KEY_BYTES];
+    uint8_t *private_key; /* guarded memory */
+    bool has_previous;
+    uint8_t previous_public[WG_KEY_BYTES];
+    uint8_t *previous_private; /* guarded memory, or NULL */
+    struct addr addrs[TUNNEL_ADDRS_MAX]; /* ours inside the tunnels; by default the ULA of the key */
+    size_t addrs_count;
+};
+
+struct generation {
+    atomic_uint references;
+    uint32_t number;
+    struct ingress_config *config;
+    struct identity *identities; /* in the config's order */
+    size_t identities_count;
+    struct route_table *routes;
+    uint64_t feed_read_wall_ns;
+};
+
+/* A private key as it came from the supervisor. */
+struct generation_key {
+    const char *identity;
+    bool previous;
+    const uint8_t *key;
+};
+
+/* generation_new - parse the config text, read and parse the feed, join them with the keys.
+ * rng     seeds the route table's hash
+ * errors  every problem found, for the operator
+ * Returns the generation with one reference, or NULL with errors filled. Reads the feed file; blocks for that long. */
+struct generation *generation_new(uint32_t number, const char *config_name, const char *text, size_t len,
+                                  const struct generation_key *keys, size_t keys_count, struct rng *rng,
+                                  struct config_errors *errors);
+struct generation *generation_get(struct generation *g);
+void generation_put(struct generation *g); /* NULL allowed; wipes keys with the last reference */
+
+/* generation_identity - the identity that serves a tailnet: the one the config names, else the first. */
+const struct identity *generation_identity(const struct generation *g, const char *tailnet);
+
+/* identity_has_key - whether this public key is the identity's current or previous one. */
+bool identity_has_key(const struct identity *identity, const uint8_t public_key[WG_KEY_BYTES]);
+
+#endif

@@ -1,0 +1,259 @@
+#include "ingress/link.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/bug.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/crypto/crypto.h"
+#include "ingress/flow.h"
+
+static uint64_t id_hash(const struct worker *worker, const char *id)
+{
+    return map_hash(&worker->seed, id, strlen(id));
+}
+
+static struct link *find(const struct worker *worker, const char *id)
+{
+    for (struct map_node *n = map_first(&worker->links, id_hash(worker, id)); n; n = map_next(n)) {
+        struct link *link = container_of(n, struct link, by_id);
+
+        if (strcmp(link->row->id, id) == 0)
+            return link;
+    }
+    return NULL;
+}
+
+/* nodes behind NAT call us and name no endpoint: only our keepalives tell them that we are still there */
+static uint64_t keepalive_of(const struct worker *worker, const struct route_node *row)
+{
+    return row->keepalive || row->endpoints_count == 0 ? worker->generation->config->wireguard.keepalive_ns : 0;
+}
+
+static size_t endpoints_of(const struct route_node *row, struct endpoint out[TUNNEL_ENDPOINTS_MAX])
+{
+    size_t count = MIN(row->endpoints_count, TUNNEL_ENDPOINTS_MAX);
+
+    for (size_t i = 0; i < count; i++)
+        out[i] = (struct endpoint){.kind = ENDPOINT_UDP, .remote = row->endpoints[i]};
+    return count;
+}
+
+static void peer_config(const struct worker *worker, const struct route_node *row, const struct identity *identity,
+                        struct link *link, struct tunnel_peer_config *out)
+{
+    memset(out, 0, sizeof(*out));
+    memcpy(out->key, row->key, WG_KEY_BYTES);
+    if (row->preshared_key)
+        memcpy(out->preshared_key, row->preshared_key, WG_KEY_BYTES);
+    memcpy(out->identity, identity->public_key, WG_KEY_BYTES);
+    out->addrs_count = MIN(row->addresses_count, TUNNEL_ADDRS_MAX);
+    memcpy(out->addrs, row->addresses, out->addrs_count * sizeof(struct addr));
+    out->own_addrs_count = identity->addrs_count;
+    memcpy(out->own_addrs, identity->addrs, identity->addrs_count * sizeof(struct addr));
+    out->endpoints_count = endpoints_of(row, out->endpoints);
+    out->mtu = row->mtu;
+    out->keepalive_ns = keepalive_of(worker, row);
+    out->shard = row->shard;
+    out->owner = link;
+}
+
+struct link *link_get(struct worker *worker, const struct route_node *row, int *err, ts_t now)
+{
+    struct link *link = find(worker, row->id);
+    struct tunnel_peer_config config;
+
+    *err = 0;
+    if (link)
+        return link;
+    const struct identity *identity = generation_identity(worker->generation, row->tailnet);
+
+    *err = ERR_NOMEM;
+    link = calloc(1, sizeof(*link));
+    if (!link)
+        return NULL;
+    link->worker = worker;
+    link->row = row;
+    memcpy(link->identity, identity->public_key, WG_KEY_BYTES);
+    peer_config(worker, row, identity, link, &config);
+    link->peer = tunnel_peer_new(worker->tunnel, &config, err, now);
+    crypto_wipe(&config, sizeof(config));
+    if (!link->peer) {
+        log_warn("node", "event=peer_failed node=\"%s\" error=\"%s\"", row->id, err_str(*err));
+        free(link);
+        return NULL;
+    }
+    link->generation = generation_get(worker->generation);
+    map_insert(&worker->links, &link->by_id, id_hash(worker, row->id));
+    return link;
+}
+
+void link_event(struct link *link, enum tunnel_event_kind kind, ts_t now)
+{
+    static const char *const names[] = {
+        [TUNNEL_EVENT_UP] = "up", [TUNNEL_EVENT_DOWN] = "down", [TUNNEL_EVENT_GAVE_UP] = "gave_up"};
+    char at[ADDRPORT_STR] = "";
+    struct endpoint e = tunnel_peer_endpoint(link->peer);
+
+    (void)now;
+    if (e.kind != ENDPOINT_NONE)
+        addrport_format(&e.remote, at);
+    log_info("session", "event=%s node=\"%s\" endpoint=%s", names[kind], link->row->id, at);
+}
+
+static void link_free(struct link *link, ts_t now)
+{
+    BUG_ON(link->flows);
+    tunnel_peer_free(link->peer, now);
+    generation_put(link->generation);
+    free(link);
+}
+
+/* no new offers; gone with its last flow */
+static void retire(struct link *link, ts_t now)
+{
+    struct worker *worker = link->worker;
+
+    map_remove(&worker->links, &link->by_id);
+    link->retired = true;
+    if (!link->flows) {
+        link_free(link, now);
+        return;
+    }
+    link->next_retired = worker->retired;
+    worker->retired = link;
+}
+
+void link_put(struct link *link, ts_t now)
+{
+    struct link **at = &link->worker->retired;
+
+    if (!link->retired || link->flows)
+        return;
+    while (*at != link)
+        at = &(*at)->next_retired;
+    *at = link->next_retired;
+    link_free(link, now);
+}
+
+static void stop_flows(struct link *link, enum reason reason, ts_t now)
+{
+    struct flow *next;
+
+    for (struct flow *f = link->flows; f; f = next) {
+        next = f->link_next;
+        flow_stop(f, reason, now);
+    }
+}
+
+/* the same peer can go on: key, identity and inner addresses did not change */
+static bool same_peer(const struct link *link, const struct route_node *row, const struct identity *identity)
+{
+    const struct route_node *old = link->row;
+    const struct identity *was = generation_identity(link->generation, old->tailnet);
+    bool psk_same = !old->preshared_key == !row->preshared_key &&
+                    (!row->preshared_key || crypto_equal(old->preshared_key, row->preshared_key, WG_KEY_BYTES));
+
+    return memcmp(old->key, row->key, WG_KEY_BYTES) == 0 && psk_same && old->mtu == row->mtu &&
+           identity_has_key(identity, link->identity) && old->addresses_count == row->addresses_count &&
+           memcmp(old->addresses, row->addresses, row->addresses_count * sizeof(struct addr)) == 0 &&
+           was->addrs_count == identity->addrs_count &&
+           memcmp(was->addrs, identity->addrs, identity->addrs_count * sizeof(struct addr)) == 0;
+}
+
+static void refresh(struct link *link, const struct route_node *row, ts_t now)
+{
+    struct worker *worker = link->worker;
+    struct endpoint endpoints[TUNNEL_ENDPOINTS_MAX];
+    size_t count = endpoints_of(row, endpoints);
+
+    tunnel_peer_endpoints_set(link->peer, endpoints, count);
+    wg_peer_keepalive_set(tunnel_peer_wg(link->peer), keepalive_of(worker, row), now);
+    link->row = row;
+    generation_put(link->generation);
+    link->generation = generation_get(worker->generation);
+}
+
+static void withdraw(struct link *link, ts_t now)
+{
+    struct worker *worker = link->worker;
+
+    if (worker->generation->config->feed.revoked_streams == INGRESS_CONFIG_REVOKED_END)
+        stop_flows(link, REASON_REVOKED, now);
+    log_info("node", "event=revoked node=\"%s\"", link->row->id);
+    retire(link, now);
+}
+
+static void on_generation(struct link *link, ts_t now)
+{
+    struct worker *worker = link->worker;
+    const struct route_node *row = route_node_by_id(worker->generation->routes, link->row->id, strlen(link->row->id));
+
+    if (!row) {
+        log_info("node", "event=removed node=\"%s\" flows=%zu", link->row->id, link->flows_count);
+        retire(link, now);
+    } else if (!route_node_open(row, loop_wall() / TS_S)) {
+        withdraw(link, now);
+    } else if (same_peer(link, row, generation_identity(worker->generation, row->tailnet))) {
+        refresh(link, row, now);
+    } else {
+        /* another key, or other inner addresses: nothing of the old session can serve the node any more */
+        log_info("node", "event=replaced node=\"%s\" flows=%zu", link->row->id, link->flows_count);
+        stop_flows(link, REASON_NODE_LOST, now);
+        retire(link, now);
+    }
+}
+
+struct collect {
+    struct link **links;
+    size_t count;
+};
+
+static void collect(struct map_node *node, void *ctx)
+{
+    struct collect *c = ctx;
+
+    c->links[c->count++] = container_of(node, struct link, by_id);
+}
+
+/* every link once, while fn may take it out of the map */
+static void each(struct worker *worker, void (*fn)(struct link *link, ts_t now), ts_t now)
+{
+    struct collect c = {.links = calloc(worker->links.count + 1, sizeof(struct link *))};
+
+    if (!c.links) {
+        log_error("node", "event=sweep_failed error=\"%s\"", err_str(ERR_NOMEM));
+        return;
+    }
+    map_each(&worker->links, collect, &c);
+    for (size_t i = 0; i < c.count; i++)
+        fn(c.links[i], now);
+    free(c.links);
+}
+
+void links_generation(struct worker *worker, ts_t now)
+{
+    each(worker, on_generation, now);
+}
+
+static void expire(struct link *link, ts_t now)
+{
+    if (!route_node_open(link->row, loop_wall() / TS_S))
+        withdraw(link, now);
+}
+
+void links_sweep(struct worker *worker, ts_t now)
+{
+    each(worker, expire, now);
+}
+
+void links_free(struct worker *worker, ts_t now)
+{
+    struct map_node *n;
+
+    while ((n = map_any(&worker->links)))
+        retire(container_of(n, struct link, by_id), now);
+    BUG_ON(worker->retired);
+    map_deinit(&worker->links);
+}

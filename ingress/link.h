@@ -1,0 +1,42 @@
+/* link.h - a connected node: its peer in the tunnel, its row in the feed, the flows that reach it. One worker's.
+ *
+ * Configured nodes are rows of the route table and nothing else; a link is made when the first visitor is offered or
+ * when the node calls. After a reload each link looks its row up again: it goes on, or it is retired. A retired link
+ * gets no new offers and lives until its last flow has ended. SHELL (no I/O of its own, but of the worker's world). */
+#ifndef INGRESS_LINK_H
+#define INGRESS_LINK_H
+
+#include "ingress/worker.h"
+
+struct link {
+    struct map_node by_id;
+    struct worker *worker;
+    struct generation *generation;   /* of the row, with a reference */
+    const struct route_node *row;
+    struct tunnel_peer *peer;
+    uint8_t identity[WG_KEY_BYTES]; /* ours */
+    struct flow *flows;             /* list through flow->link_next */
+    size_t flows_count;
+    struct link *next_retired;
+    bool retired;
+};
+
+/* link_get - the link of a row of the worker's generation, made if there is none. NULL and *err. */
+struct link *link_get(struct worker *worker, const struct route_node *row, int *err, ts_t now);
+
+/* link_event - a session came up or went: logged. */
+void link_event(struct link *link, enum tunnel_event_kind kind, ts_t now);
+
+/* link_put - a flow has left it; frees a retired link with its last flow. */
+void link_put(struct link *link, ts_t now);
+
+/* links_generation - the worker has a new generation: keep, refresh or retire each link. */
+void links_generation(struct worker *worker, ts_t now);
+
+/* links_sweep - retire the links of nodes that expired. */
+void links_sweep(struct worker *worker, ts_t now);
+
+/* links_free - at the end, when no flow is left. */
+void links_free(struct worker *worker, ts_t now);
+
+#endif

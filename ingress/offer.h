@@ -1,0 +1,60 @@
+/* offer.h - one offer to one node: connect to its peerapi, ask, hear the answer. No I/O: a tunnel is all it needs.
+ *
+ *     offer_start  --> SYN to peerapi4 and peerapi6 (raced, where both are known)
+ *     first one connected: the other is dropped; the request goes out (it rides on the handshake's ACK)
+ *     101: OFFER_ACCEPTED, offer_take gives the connection; the stream's first bytes may wait in it already
+ *     "no ingress cap", or closed without a byte: the other family is tried once, for grants are per family
+ *     everything else: OFFER_FAILED with a reason
+ * With the `tcp` transport the connection itself is the stream: accepted once connected (a PROXY header first, where
+ * the feed asks for one). Design, section 8. */
+#ifndef INGRESS_OFFER_H
+#define INGRESS_OFFER_H
+
+#include "common/peerapi/peerapi.h"
+#include "common/tunnel/tunnel.h"
+#include "ingress/reason.h"
+#include "ingress/route/route.h"
+
+enum offer_state {
+    OFFER_PENDING = 0,
+    OFFER_ACCEPTED,
+    OFFER_FAILED,
+};
+
+struct offer {
+    struct tunnel_peer *peer;
+    uint16_t ports[2];            /* to dial: [1] over IPv4; 0: none */
+    bool plain;                   /* ROUTE_TCP: no request, the connection is the stream */
+    void *ctx;                    /* of the connections */
+    struct tcp_conn *conns[2];    /* [1]: IPv4; NULL: not trying */
+    bool tried[2];                /* families that have had their turn with a request */
+    int asked;                    /* index of the connection that carries the request, -1 none yet */
+    enum offer_state state;
+    enum reason reason;           /* of a failure */
+    bool connected;               /* some SYN was answered */
+    bool propagate;               /* the node said it passes an end-of-file on */
+    char request[PEERAPI_REQUEST_BYTES];
+    size_t request_len;
+    size_t request_sent;
+    struct peerapi_answer answer;
+};
+
+/* offer_new - start an offer of `target_name:target_port` for a visitor from `src`.
+ * ctx  given to the connections, so that their events find their way to offer_event
+ * NULL: out of memory. The state may already be OFFER_FAILED. */
+struct offer *offer_new(struct tunnel_peer *peer, const struct route_node *row, const struct addrport *src,
+                        const char *target_name, size_t target_len, uint16_t target_port, void *ctx, ts_t now);
+
+/* offer_event - an event of one of its connections. Returns the state after it. */
+enum offer_state offer_event(struct offer *offer, const struct tcp_event *event, ts_t now);
+
+/* offer_expire - time is up: fails with the reason that fits how far it came. */
+void offer_expire(struct offer *offer, ts_t now);
+
+/* offer_take - after OFFER_ACCEPTED: the connection is the caller's. */
+struct tcp_conn *offer_take(struct offer *offer);
+
+/* offer_free - drops what is still open. NULL allowed. */
+void offer_free(struct offer *offer, ts_t now);
+
+#endif

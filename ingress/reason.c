@@ -1,0 +1,42 @@
+#include "ingress/reason.h"
+
+static const struct {
+    const char *name, *meaning;
+    int alert;
+} reasons[] = {
+#define X(name, text, alert, meaning) [REASON_##name] = {text, meaning, alert},
+    REASON_MAP(X)
+#undef X
+};
+
+const char *reason_name(enum reason reason)
+{
+    return reasons[reason].name;
+}
+
+const char *reason_meaning(enum reason reason)
+{
+    return reasons[reason].meaning;
+}
+
+int reason_alert(enum reason reason)
+{
+    return reasons[reason].alert;
+}
+
+bool reason_retry(enum reason reason)
+{
+    switch (reason) {
+    case REASON_LIMIT_NODE:
+    case REASON_NODE_NO_SESSION:
+    case REASON_NODE_UNREACHABLE:
+    case REASON_NODE_UNKNOWN_PEER:
+    case REASON_NODE_NO_CAP:
+    case REASON_NODE_REFUSED:
+    case REASON_NODE_PROTOCOL:
+    case REASON_PORT_EXHAUSTED:
+        return true;
+    default: /* the visitor's own fault, a node's plain "no", or no time left */
+        return false;
+    }
+}

@@ -1,0 +1,570 @@
+/* server.c - the main thread of the server child.
+ *
+ *      supervisor --ipc--> staged --COMMIT--> generation --mail--> every worker --MAIL_READY--> READY or APPLIED
+ *
+ * What comes between BEGIN and COMMIT is only collected. COMMIT parses the configuration and the feed; if anything is
+ * wrong the stage is thrown away and the supervisor is told why. Otherwise each worker gets the new generation by mail
+ * and says when it has taken over; the last one's answer is the generation's.
+ *
+ * The main thread also writes the access log (a slow reader of it must not keep visitors waiting) and keeps the floor
+ * of WireGuard's initiation stamps. */
+#include "ingress/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/bug.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/crypto/crypto.h"
+#include "common/net/loop.h"
+#include "common/net/stampfile.h"
+#include "ingress/generation.h"
+#include "ingress/ipc.h"
+#include "ingress/limits.h"
+#include "ingress/mailbox.h"
+#include "ingress/sandbox.h"
+#include "ingress/worker.h"
+
+#define KEYS_MAX        16             /* 8 identities with a previous key each */
+#define STAMP_EVERY_NS  (30 * TS_S)
+#define CONFIG_BYTES_MAX (1 << 20)
+
+struct staged_listener {
+    struct staged_listener *next;
+    uint32_t worker;
+    struct listener_mail *mail;
+};
+
+/* a generation under way, from BEGIN to COMMIT */
+struct stage {
+    bool open;
+    uint32_t number;
+    uint32_t workers;
+    char *config_name;
+    char *config_text;
+    size_t config_len;
+    struct ipc_key *keys; /* KEYS_MAX, locked memory; wiped with the stage */
+    size_t keys_count;
+    struct staged_listener *listeners;
+    int udp[WORKERS_MAX][2]; /* [1]: IPv4; -1: none */
+};
+
+enum phase {
+    PHASE_STARTING = 0,
+    PHASE_SERVING,
+    PHASE_APPLYING, /* a generation is with the workers */
+    PHASE_DELAY,    /* drain.delay: still accepting */
+    PHASE_CLOSING,  /* listeners are being closed */
+    PHASE_DRAINING,
+    PHASE_STOPPING,
+};
+
+struct server {
+    struct loop loop;
+    struct loop_poll ipc;
+    int ipc_fd;
+    struct rng rng;
+    struct stage stage;
+    struct generation *generation;
+    struct workers workers;
+    struct worker list[WORKERS_MAX];
+    bool empty[WORKERS_MAX];
+    unsigned awaited; /* workers that have not said MAIL_READY yet */
+    enum phase phase;
+    bool drain_wanted; /* DRAIN came while a generation was under way */
+    struct loop_timer drain;
+    struct loop_timer stamp;
+    struct stampfile stampfile;
+    int status;
+};
+
+static void tell(struct server *s, enum ipc_type type, uint32_t generation)
+{
+    int rc = ipc_send(s->ipc_fd, type, generation, NULL, 0, -1);
+
+    if (rc != 0)
+        log_error("server", "event=ipc_send type=%s error=\"%s\"", ipc_type_name(type), err_str(rc));
+}
+
+/* ---- the stage ---- */
+
+static void stage_clear(struct server *s)
+{
+    struct stage *stage = &s->stage;
+
+    free(stage->config_name);
+    free(stage->config_text);
+    if (stage->keys) {
+        crypto_wipe(stage->keys, KEYS_MAX * sizeof(*stage->keys));
+        free(stage->keys);
+    }
+    while (stage->listeners) {
+        struct staged_listener *l = stage->listeners;
+
+        stage->listeners = l->next;
+        if (l->mail && l->mail->fd >= 0)
+            close(l->mail->fd);
+        free(l->mail);
+        free(l);
+    }
+    for (int i = 0; i < WORKERS_MAX; i++)
+        for (int f = 0; f < 2; f++)
+            if (stage->open && stage->udp[i][f] >= 0)
+                close(stage->udp[i][f]);
+    memset(stage, 0, sizeof(*stage));
+    memset(stage->udp, 0xff, sizeof(stage->udp)); /* -1 */
+}
+
+static void stage_config(struct server *s, struct ipc_message *msg)
+{
+    struct stat st;
+
+    if (fstat(msg->fd, &st) != 0 || st.st_size > CONFIG_BYTES_MAX)
+        return;
+    char *text = malloc((size_t)st.st_size + 1);
+
+    if (!text)
+        return;
+    ssize_t n = pread(msg->fd, text, (size_t)st.st_size, 0);
+
+    if (n != st.st_size) {
+        free(text);
+        return;
+    }
+    text[n] = 0;
+    free(s->stage.config_text);
+    free(s->stage.config_name);
+    s->stage.config_text = text;
+    s->stage.config_len = (size_t)n;
+    s->stage.config_name = strdup(msg->u.text);
+}
+
+static void stage_key(struct server *s, const struct ipc_message *msg)
+{
+    if (!s->stage.keys)
+        s->stage.keys = calloc(KEYS_MAX, sizeof(*s->stage.keys));
+    if (s->stage.keys && s->stage.keys_count < KEYS_MAX)
+        s->stage.keys[s->stage.keys_count++] = msg->u.key;
+}
+
+static void stage_listener(struct server *s, struct ipc_message *msg)
+{
+    struct staged_listener *l = calloc(1, sizeof(*l));
+    struct listener_mail *mail = calloc(1, sizeof(*mail));
+
+    if (!l || !mail || msg->fd < 0) { /* without a descriptor: held already, and the config names it */
+        free(l);
+        free(mail);
+        return;
+    }
+    mail->fd = msg->fd;
+    msg->fd = -1;
+    memcpy(mail->address, msg->u.listener.address, sizeof(mail->address));
+    l->worker = msg->u.listener.worker;
+    l->mail = mail;
+    l->next = s->stage.listeners;
+    s->stage.listeners = l;
+}
+
+static void stage_udp(struct server *s, struct ipc_message *msg)
+{
+    const struct ipc_udp *udp = &msg->u.udp;
+
+    if (udp->worker >= WORKERS_MAX)
+        return;
+    s->stage.udp[udp->worker][udp->family == 4] = msg->fd;
+    msg->fd = -1;
+}
+
+/* ---- generations ---- */
+
+static void fail_stage(struct server *s, const struct config_errors *errors)
+{
+    char text[IPC_PAYLOAD_MAX];
+    size_t at = 0;
+
+    text[0] = 0;
+    for (size_t i = 0; i < MIN(errors->count, (size_t)CONFIG_ERRORS_MAX) && at < sizeof(text) - 2; i++)
+        at += (size_t)MIN(snprintf(text + at, sizeof(text) - at, "%s%s", i ? "\n" : "", errors->line[i]),
+                          (int)(sizeof(text) - at - 1));
+    int rc = ipc_send_text(s->ipc_fd, IPC_FAILED, s->stage.number, at ? text : "out of memory");
+
+    if (rc != 0)
+        log_error("server", "event=ipc_send type=IPC_FAILED error=\"%s\"", err_str(rc));
+    stage_clear(s);
+    if (s->phase == PHASE_STARTING) {
+        s->status = 1;
+        loop_stop(&s->loop);
+    }
+}
+
+static bool start_workers(struct server *s)
+{
+    s->workers.list = s->list;
+    s->workers.count = s->stage.workers;
+    for (unsigned i = 0; i < s->workers.count; i++) {
+        int rc = worker_start(&s->list[i], &s->workers, i, s->generation, s->stage.udp[i][1], s->stage.udp[i][0]);
+
+        if (rc != 0) {
+            log_error("server", "event=worker_failed worker=%u error=\"%s\"", i, err_str(rc));
+            return false;
+        }
+        s->stage.udp[i][0] = s->stage.udp[i][1] = -1;
+    }
+    return true;
+}
+
+/* a box of thousands can only be full when a worker hangs: then nothing can be promised any more */
+static void must_post(struct worker *worker, enum mail_kind kind, void *data)
+{
+    BUG_ON(!mailbox_post(worker->mailbox, kind, data));
+}
+
+static void post_stamp_floor(struct server *s, uint64_t floor)
+{
+    for (unsigned i = 0; floor && i < s->workers.count; i++) {
+        uint64_t *copy = malloc(sizeof(*copy));
+
+        if (!copy)
+            return;
+        *copy = floor;
+        must_post(&s->list[i], MAIL_STAMP, copy);
+    }
+}
+
+static void open_state(struct server *s)
+{
+    uint64_t floor = 0;
+    int rc = stampfile_open(&s->stampfile, s->generation->config->state_dir, &floor);
+
+    if (rc == 0)
+        rc = stampfile_keep(&s->stampfile, floor, loop_wall());
+    if (rc != 0)
+        log_warn("server", "event=state_failed state_dir=\"%s\" error=\"%s\" note=\"WireGuard stamps are not kept\"",
+                 s->generation->config->state_dir, err_str(rc));
+    post_stamp_floor(s, floor);
+}
+
+static void keep_stamp(struct loop_timer *t, ts_t now)
+{
+    struct server *s = container_of(t, struct server, stamp);
+    /* a worker's newest stamp is at most the wall clock, or just above the floor it was given */
+    int rc = stampfile_keep(&s->stampfile, 0, loop_wall());
+
+    if (rc != 0)
+        log_warn("server", "event=state_failed error=\"%s\"", err_str(rc));
+    loop_timer_arm(&s->loop, t, ts_add(now, STAMP_EVERY_NS));
+}
+
+static void apply(struct server *s, struct generation *g, ts_t now)
+{
+    bool first = s->generation == NULL;
+
+    generation_put(s->generation);
+    s->generation = g;
+    log_level_set(g->config->log.level);
+    if (route_node_count(g->routes) == 0)
+        log_warn("feed", "event=empty path=\"%s\" note=\"no node is served\"", g->config->feed.path);
+    if (first) {
+        if (!start_workers(s)) {
+            s->status = 1;
+            loop_stop(&s->loop);
+            return;
+        }
+        open_state(s);
+        loop_timer_arm(&s->loop, &s->stamp, ts_add(now, STAMP_EVERY_NS));
+    }
+    /* listeners after the generation: it is what tells their settings */
+    for (unsigned i = 0; i < s->workers.count; i++)
+        must_post(&s->list[i], MAIL_GENERATION, generation_get(g));
+    for (struct staged_listener *l = s->stage.listeners; l; l = l->next)
+        if (l->worker < s->workers.count) {
+            must_post(&s->list[l->worker], MAIL_LISTENER, l->mail);
+            l->mail = NULL;
+        }
+    s->awaited = s->workers.count;
+    s->phase = first ? PHASE_STARTING : PHASE_APPLYING;
+    stage_clear(s);
+}
+
+static void commit(struct server *s, ts_t now)
+{
+    struct stage *stage = &s->stage;
+    struct generation_key keys[KEYS_MAX];
+    struct config_errors *errors = calloc(1, sizeof(*errors));
+    bool first = s->generation == NULL;
+
+    BUG_ON(!errors);
+    config_errors_init(errors);
+    for (size_t i = 0; i < stage->keys_count; i++)
+        keys[i] = (struct generation_key){stage->keys[i].identity, stage->keys[i].previous, stage->keys[i].key};
+    struct generation *g = NULL;
+
+    if (!stage->config_text || !stage->config_name || (first && (stage->workers == 0 || stage->workers > WORKERS_MAX)))
+        config_errors_add(errors, (struct config_place){0}, "", "the supervisor's generation is incomplete");
+    else
+        g = generation_new(stage->number, stage->config_name, stage->config_text, stage->config_len, keys,
+                           stage->keys_count, &s->rng, errors);
+    if (!g)
+        fail_stage(s, errors);
+    else if (first && sandbox_enter(g->config->user) != 0) {
+        generation_put(g);
+        config_errors_add(errors, (struct config_place){0}, "user", "can't give up privileges");
+        fail_stage(s, errors);
+    } else
+        apply(s, g, now);
+    free(errors);
+}
+
+/* ---- the end ---- */
+
+static void stop(struct server *s)
+{
+    if (s->phase == PHASE_STOPPING)
+        return;
+    s->phase = PHASE_STOPPING;
+    loop_stop(&s->loop);
+}
+
+static void close_listeners(struct server *s)
+{
+    s->phase = PHASE_CLOSING;
+    s->awaited = s->workers.count;
+    for (unsigned i = 0; i < s->workers.count; i++)
+        must_post(&s->list[i], MAIL_CLOSE_LISTENERS, NULL);
+}
+
+static void begin_drain(struct server *s, ts_t now)
+{
+    const struct ingress_config_drain *config = &s->generation->config->drain;
+
+    log_info("server", "event=draining delay_ms=%llu timeout_ms=%llu", (unsigned long long)(config->delay_ns / TS_MS),
+             (unsigned long long)(config->timeout_ns / TS_MS));
+    s->phase = PHASE_DELAY;
+    loop_timer_arm(&s->loop, &s->drain, ts_add(now, config->delay_ns));
+}
+
+static void on_drain_timer(struct loop_timer *t, ts_t now)
+{
+    struct server *s = container_of(t, struct server, drain);
+
+    if (s->phase == PHASE_DELAY) {
+        close_listeners(s);
+        loop_timer_arm(&s->loop, t, ts_add(now, s->generation->config->drain.timeout_ns));
+        return;
+    }
+    log_warn("server", "event=drain_timeout note=\"live streams are ended\"");
+    stop(s);
+}
+
+static void check_drained(struct server *s)
+{
+    if (s->phase != PHASE_DRAINING)
+        return;
+    for (unsigned i = 0; i < s->workers.count; i++)
+        if (!s->empty[i])
+            return;
+    stop(s);
+}
+
+/* ---- mail from the workers ---- */
+
+static void on_worker_ready(struct server *s, ts_t now)
+{
+    if (s->awaited == 0 || --s->awaited > 0)
+        return;
+    switch (s->phase) {
+    case PHASE_STARTING:
+        log_info("server", "event=ready workers=%u nodes=%zu", s->workers.count,
+                 route_node_count(s->generation->routes));
+        s->phase = PHASE_SERVING;
+        tell(s, IPC_READY, s->generation->number);
+        break;
+    case PHASE_APPLYING:
+        log_info("server", "event=applied generation=%u nodes=%zu", s->generation->number,
+                 route_node_count(s->generation->routes));
+        s->phase = PHASE_SERVING;
+        tell(s, IPC_APPLIED, s->generation->number);
+        break;
+    case PHASE_CLOSING:
+        s->phase = PHASE_DRAINING;
+        tell(s, IPC_LISTENERS_CLOSED, 0);
+        check_drained(s);
+        break;
+    default:
+        break;
+    }
+    if (s->phase == PHASE_SERVING && s->drain_wanted)
+        begin_drain(s, now);
+}
+
+static void write_access(struct server *s, char *line)
+{
+    int fd = s->generation->config->log.access == INGRESS_CONFIG_ACCESS_STDERR ? STDERR_FILENO : STDOUT_FILENO;
+    size_t len = strlen(line), at = 0;
+
+    while (at < len) {
+        ssize_t n = write(fd, line + at, len - at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break; /* nobody reads it */
+        at += (size_t)n;
+    }
+    free(line);
+}
+
+static void on_mail(void *ctx, const struct mail *mail)
+{
+    struct server *s = ctx;
+    ts_t now = loop_now();
+
+    switch ((enum mail_kind)mail->kind) {
+    case MAIL_READY:
+        on_worker_ready(s, now);
+        break;
+    case MAIL_EMPTY:
+        s->empty[((struct worker *)mail->data)->index] = true;
+        check_drained(s);
+        break;
+    case MAIL_ACCESS:
+        write_access(s, mail->data);
+        break;
+    default:
+        WARN_ON(true); /* the workers' */
+        break;
+    }
+}
+
+/* ---- messages from the supervisor ---- */
+
+static void on_message(struct server *s, struct ipc_message *msg, ts_t now)
+{
+    switch (msg->type) {
+    case IPC_BEGIN:
+        stage_clear(s);
+        s->stage.open = true;
+        s->stage.number = msg->generation;
+        s->stage.workers = msg->u.begin.workers;
+        break;
+    case IPC_CONFIG:
+        stage_config(s, msg);
+        break;
+    case IPC_KEY:
+        stage_key(s, msg);
+        break;
+    case IPC_LISTENER:
+        stage_listener(s, msg);
+        break;
+    case IPC_UDP:
+        stage_udp(s, msg);
+        break;
+    case IPC_COMMIT:
+        if (s->stage.open && (s->phase == PHASE_STARTING || s->phase == PHASE_SERVING))
+            commit(s, now);
+        break;
+    case IPC_DRAIN:
+        if (s->phase == PHASE_SERVING)
+            begin_drain(s, now);
+        else if (s->phase < PHASE_DELAY)
+            s->drain_wanted = true;
+        break;
+    case IPC_STOP:
+        stop(s);
+        break;
+    default:
+        log_warn("server", "event=ipc_unexpected type=%s", ipc_type_name(msg->type));
+        break;
+    }
+}
+
+static void on_ipc(struct loop_poll *p, bool readable, bool writable, ts_t now)
+{
+    struct server *s = container_of(p, struct server, ipc);
+    struct ipc_message msg;
+
+    (void)readable;
+    (void)writable;
+    for (;;) {
+        int rc = ipc_recv(s->ipc_fd, &msg);
+
+        if (rc == -EAGAIN)
+            return;
+        if (rc == 0) {
+            log_error("server", "event=supervisor_gone");
+            s->status = 1;
+            loop_poll_set(p, 0);
+            stop(s);
+            return;
+        }
+        if (rc < 0) {
+            log_error("server", "event=ipc_recv error=\"%s\"", err_str(rc));
+            continue;
+        }
+        on_message(s, &msg, now);
+        ipc_message_deinit(&msg);
+    }
+}
+
+/* ---- life ---- */
+
+static void stop_workers(struct server *s)
+{
+    for (unsigned i = 0; i < s->workers.count; i++)
+        must_post(&s->list[i], MAIL_STOP, NULL);
+    for (unsigned i = 0; i < s->workers.count; i++)
+        worker_join(&s->list[i]);
+    for (unsigned i = 0; i < s->workers.count; i++)
+        worker_free(&s->list[i]);
+}
+
+int server_run(int ipc_fd)
+{
+    struct server *s = calloc(1, sizeof(*s));
+
+    BUG_ON(!s);
+    s->ipc_fd = ipc_fd;
+    stage_clear(s);
+    crypto_rng(&s->rng);
+    loop_timer_init(&s->drain, on_drain_timer);
+    loop_timer_init(&s->stamp, keep_stamp);
+    int rc = loop_init(&s->loop, NULL, NULL);
+
+    if (rc == 0)
+        rc = loop_poll_init(&s->loop, &s->ipc, ipc_fd, on_ipc);
+    s->workers.limits = limits_new(&s->rng);
+    s->workers.server = rc == 0 ? mailbox_new(&s->loop.uv, on_mail, s) : NULL;
+    if (rc != 0 || !s->workers.limits || !s->workers.server) {
+        log_error("server", "event=start_failed error=\"%s\"", err_str(rc ? rc : ERR_NOMEM));
+        return 1; /* the process ends */
+    }
+    loop_poll_set(&s->ipc, UV_READABLE);
+    loop_run(&s->loop);
+    bool ordered = s->phase == PHASE_STOPPING;
+
+    if (ordered)
+        stop_workers(s);
+    mailbox_close(s->workers.server); /* the last lines of the access log */
+    if (ordered && s->status == 0) {
+        log_info("server", "event=stopped");
+        tell(s, IPC_DRAINED, 0);
+    }
+    loop_timer_arm(&s->loop, &s->drain, TS_NEVER);
+    loop_timer_arm(&s->loop, &s->stamp, TS_NEVER);
+    loop_poll_close(&s->ipc, NULL);
+    loop_deinit(&s->loop);
+    stage_clear(s);
+    limits_free(s->workers.limits);
+    generation_put(s->generation);
+    int status = s->status;
+
+    close(s->ipc_fd);
+    free(s);
+    return status;
+}

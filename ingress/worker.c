@@ -1,0 +1,479 @@
+#include "ingress/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/bug.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/crypto/crypto.h"
+#include "ingress/flow.h"
+#include "ingress/front.h"
+#include "ingress/link.h"
+
+#define CHUNK_BYTES          16384             /* of the inner TCP's queues */
+#define SPARE_CHUNKS         256               /* kept for the next stream: 4 MiB a worker */
+#define RECEIVE_BATCHES      16                /* then other work gets its turn */
+#define SWEEP_NS             (5 * TS_S)        /* an expired node is noticed within this */
+#define HANDSHAKES_PER_S     2000              /* a worker's; above it is under load: a handshake costs about 0.2 ms */
+#define CONNS_MAX            (1u << 20)
+
+struct worker *worker_of(struct workers *all, uint8_t shard)
+{
+    return &all->list[shard % all->count];
+}
+
+static void to_server(struct worker *worker, enum mail_kind kind, void *data)
+{
+    /* acknowledgements and the like must not be lost: the box has room for many per worker */
+    if (!mailbox_post(worker->all->server, kind, data))
+        log_error("worker", "event=mailbox_full kind=%d", (int)kind);
+}
+
+void worker_end_visit(struct worker *worker, const struct visit *visit, enum reason reason, const char *node,
+                      const char *target, const char *detail, ts_t now)
+{
+    const struct ingress_config_log *config = &worker->generation->config->log;
+
+    worker->ended[reason]++;
+    if (config->access == INGRESS_CONFIG_ACCESS_OFF)
+        return;
+    char *line = visit_log(visit, reason, node, target, detail, config->client_address, now);
+
+    if (line && !mailbox_post(worker->all->server, MAIL_ACCESS, line))
+        free(line); /* the log's reader is too slow: better a line lost than visitors kept waiting */
+}
+
+void worker_check_empty(struct worker *worker)
+{
+    if (!worker->draining || worker->flows || worker->flows_count > 0 || front_pending(worker->front) > 0)
+        return;
+    if (worker->stopping)
+        loop_stop(&worker->loop);
+    else
+        to_server(worker, MAIL_EMPTY, worker);
+}
+
+/* ---- visitors ---- */
+
+static enum reason route_reason(enum route_result result)
+{
+    switch (result) {
+    case ROUTE_UNKNOWN_NAME:
+        return REASON_UNKNOWN_NAME;
+    case ROUTE_PORT_NOT_FUNNELLED:
+        return REASON_PORT_NOT_FUNNELLED;
+    case ROUTE_NOT_OPTED_IN:
+    case ROUTE_EXPIRED:
+        return REASON_NOT_OPTED_IN;
+    case ROUTE_OK:
+        break;
+    }
+    return REASON_OK;
+}
+
+static void turn_away(struct worker *worker, struct visitor *v, enum reason reason, ts_t now)
+{
+    visitor_refuse(v, reason);
+    worker_end_visit(worker, &v->visit, reason, NULL, NULL, NULL, now);
+    visitor_free(v);
+    worker_check_empty(worker);
+}
+
+void worker_dispatch(struct worker *worker, struct visitor *v, ts_t now)
+{
+    struct route_match match;
+    enum route_result result = route_find(worker->generation->routes, v->route_name, strlen(v->route_name),
+                                          v->route_port, loop_wall() / TS_S, &match);
+
+    if (worker->stopping) {
+        turn_away(worker, v, REASON_DRAINED, now);
+        return;
+    }
+    if (v->deadline == TS_NEVER)
+        v->deadline = ts_add(now, worker->generation->config->offer.timeout_ns);
+    if (result != ROUTE_OK || v->attempt >= match.count) {
+        turn_away(worker, v, result != ROUTE_OK ? route_reason(result) : v->last, now);
+        return;
+    }
+    const struct route_candidate *candidate = &match.candidates[v->attempt];
+    struct worker *owner = worker_of(worker->all, candidate->node->shard);
+
+    if (owner == worker)
+        flow_start(worker, v, candidate, match.count - v->attempt, now);
+    else if (!mailbox_post(owner->mailbox, MAIL_VISITOR, v))
+        turn_away(worker, v, REASON_LIMIT_TOTAL, now);
+}
+
+/* ---- datagrams ---- */
+
+static void accept_half(struct worker *worker, const struct wg_half *half, ts_t now)
+{
+    const struct route_node *row = route_node_by_key(worker->generation->routes, half->static_public);
+
+    if (!row || !route_node_open(row, loop_wall() / TS_S) ||
+        !identity_has_key(generation_identity(worker->generation, row->tailnet), half->identity_public)) {
+        worker->unknown_keys++;
+        return;
+    }
+    struct worker *owner = worker_of(worker->all, row->shard);
+
+    if (owner != worker) {
+        struct wg_half *copy = malloc(sizeof(*copy));
+
+        if (!copy)
+            return;
+        *copy = *half;
+        if (!mailbox_post(owner->mailbox, MAIL_HALF, copy)) {
+            wg_half_wipe(copy);
+            free(copy);
+        }
+        worker->foreign++;
+        return;
+    }
+    int err;
+    struct link *link = link_get(worker, row, &err, now);
+
+    if (link)
+        tunnel_peer_input_half(link->peer, half, now);
+}
+
+static void input(struct worker *worker, uint8_t *datagram, size_t len, const struct endpoint *from, ts_t now)
+{
+    struct wg_half half;
+
+    if (tunnel_input(worker->tunnel, datagram, len, from, &half, now) == WG_IN_HALF) {
+        accept_half(worker, &half, now);
+        wg_half_wipe(&half);
+    }
+}
+
+static void on_datagram(void *ctx, uint8_t *datagram, size_t len, const struct endpoint *from)
+{
+    struct worker *worker = ctx;
+    uint32_t index;
+
+    if (worker->all->count > 1 && wg_datagram_index(datagram, len, &index)) {
+        struct worker *owner = worker_of(worker->all, (uint8_t)index);
+        struct datagram_mail *mail = NULL;
+
+        if (owner != worker && (mail = malloc(sizeof(*mail) + len))) {
+            mail->from = *from;
+            mail->len = len;
+            memcpy(mail->bytes, datagram, len);
+            if (!mailbox_post(owner->mailbox, MAIL_DATAGRAM, mail))
+                free(mail);
+            worker->foreign++;
+        }
+        if (owner != worker)
+            return;
+    }
+    input(worker, datagram, len, from, loop_now());
+}
+
+static void on_udp(struct loop_poll *p, bool readable, bool writable, ts_t now)
+{
+    struct worker *worker = p->loop->ctx;
+    int which = p == &worker->udp[1];
+
+    (void)writable; /* the flush at the end of the turn sends what waits */
+    (void)now;
+    if (!readable)
+        return;
+    int rc = udp_receive(&worker->receiver, worker->udp_fd[which], RECEIVE_BATCHES, on_datagram, worker);
+
+    if (rc < 0)
+        log_error("worker", "event=udp_receive error=\"%s\"", err_str(rc));
+}
+
+/* ---- the end of a turn ---- */
+
+static void take_events(struct worker *worker, ts_t now)
+{
+    struct tunnel_event event;
+
+    while (tunnel_event(worker->tunnel, &event, now)) {
+        if (event.kind != TUNNEL_EVENT_TCP)
+            link_event(tunnel_peer_owner(event.peer), event.kind, now);
+        else if (event.tcp.ctx)
+            flow_event(event.tcp.ctx, &event.tcp, now);
+    }
+}
+
+static void send_all(struct worker *worker, ts_t now)
+{
+    uint64_t wall = loop_wall();
+    uint8_t *room;
+
+    while ((room = udp_sender_room(&worker->sender, TUNNEL_DATAGRAM_MAX))) {
+        struct endpoint to;
+        size_t len = tunnel_output(worker->tunnel, room, TUNNEL_DATAGRAM_MAX, &to, now, wall);
+
+        if (len == 0)
+            break;
+        udp_sender_commit(&worker->sender, len, &to);
+    }
+    bool sent = udp_sender_flush(&worker->sender);
+
+    for (int i = 0; i < 2; i++)
+        if (worker->udp_fd[i] >= 0)
+            loop_poll_set(&worker->udp[i], UV_READABLE | (sent ? 0 : UV_WRITABLE));
+}
+
+static ts_t flush(void *ctx, ts_t now)
+{
+    struct worker *worker = ctx;
+
+    tunnel_expire(worker->tunnel, now);
+    take_events(worker, now);
+    send_all(worker, now);
+    take_events(worker, now); /* what sending made known (room in a queue) */
+    return tunnel_deadline(worker->tunnel);
+}
+
+/* ---- generations ---- */
+
+static bool used(struct worker *worker, const uint8_t public_key[WG_KEY_BYTES])
+{
+    const struct generation *g = worker->generation;
+
+    for (size_t i = 0; i < g->identities_count; i++)
+        if (identity_has_key(&g->identities[i], public_key))
+            return true;
+    return false;
+}
+
+static void add_identity(struct worker *worker, const char *name, const uint8_t *private_key)
+{
+    int rc = wg_identity_add(tunnel_wg(worker->tunnel), private_key);
+
+    if (rc != 0 && rc != ERR_EXISTS)
+        log_error("worker", "event=identity_failed identity=\"%s\" error=\"%s\"", name, err_str(rc));
+}
+
+/* the old generation's keys that the new one does not have go; the new one's come */
+static void swap_identities(struct worker *worker, const struct generation *old)
+{
+    const struct generation *g = worker->generation;
+
+    for (size_t i = 0; old && i < old->identities_count; i++) {
+        const struct identity *id = &old->identities[i];
+
+        if (!used(worker, id->public_key))
+            wg_identity_remove(tunnel_wg(worker->tunnel), id->public_key);
+        if (id->has_previous && !used(worker, id->previous_public))
+            wg_identity_remove(tunnel_wg(worker->tunnel), id->previous_public);
+    }
+    for (size_t i = 0; i < g->identities_count; i++) {
+        add_identity(worker, g->identities[i].name, g->identities[i].private_key);
+        if (g->identities[i].has_previous)
+            add_identity(worker, g->identities[i].name, g->identities[i].previous_private);
+    }
+}
+
+static void use_generation(struct worker *worker, struct generation *generation, ts_t now)
+{
+    struct generation *old = worker->generation;
+    const struct ingress_config_stream *stream = &generation->config->stream;
+
+    worker->generation = generation;
+    worker->relay.half_close =
+        stream->half_close == INGRESS_CONFIG_HALF_CLOSE_PROPAGATE ? RELAY_PROPAGATE : RELAY_HOLD;
+    worker->relay.hold_ns = stream->half_close_timeout_ns;
+    worker->relay.idle_ns = stream->idle_timeout_ns;
+    links_generation(worker, now);
+    swap_identities(worker, old == generation ? NULL : old);
+    front_generation(worker->front, generation);
+    if (old != generation)
+        generation_put(old);
+}
+
+/* ---- mail ---- */
+
+static void stop(struct worker *worker, ts_t now)
+{
+    worker->draining = worker->stopping = true;
+    front_stop(worker->front, now);
+    while (worker->flows) {
+        struct flow *f = worker->flows;
+        size_t before = worker->flows_count;
+
+        /* offers end at once; relays end from the loop, one after another */
+        for (struct flow *next; f; f = next) {
+            next = f->next;
+            flow_stop(f, REASON_DRAINED, now);
+        }
+        if (worker->flows_count == before)
+            break;
+    }
+    worker_check_empty(worker);
+}
+
+static void on_listener_mail(struct worker *worker, struct listener_mail *mail)
+{
+    int rc = front_listen(worker->front, mail->fd, mail->address);
+
+    if (rc != 0) {
+        log_error("worker", "event=listen_failed listener=%s error=\"%s\"", mail->address, err_str(rc));
+        close(mail->fd);
+    }
+    free(mail);
+}
+
+static void on_datagram_mail(struct worker *worker, struct datagram_mail *mail, ts_t now)
+{
+    if (!worker->stopping)
+        input(worker, mail->bytes, mail->len, &mail->from, now);
+    free(mail);
+}
+
+static void on_half_mail(struct worker *worker, struct wg_half *half, ts_t now)
+{
+    if (!worker->stopping)
+        accept_half(worker, half, now);
+    wg_half_wipe(half);
+    free(half);
+}
+
+static void on_mail(void *ctx, const struct mail *mail)
+{
+    struct worker *worker = ctx;
+    ts_t now = loop_now();
+
+    switch ((enum mail_kind)mail->kind) {
+    case MAIL_GENERATION:
+        use_generation(worker, mail->data, now);
+        to_server(worker, MAIL_READY, worker);
+        break;
+    case MAIL_LISTENER:
+        on_listener_mail(worker, mail->data);
+        break;
+    case MAIL_VISITOR:
+        worker_dispatch(worker, mail->data, now);
+        break;
+    case MAIL_DATAGRAM:
+        on_datagram_mail(worker, mail->data, now);
+        break;
+    case MAIL_HALF:
+        on_half_mail(worker, mail->data, now);
+        break;
+    case MAIL_CLOSE_LISTENERS:
+        front_close_listeners(worker->front, now);
+        worker->draining = true;
+        to_server(worker, MAIL_READY, worker);
+        worker_check_empty(worker);
+        break;
+    case MAIL_STAMP:
+        wg_device_stamp_floor_set(tunnel_wg(worker->tunnel), *(uint64_t *)mail->data);
+        free(mail->data);
+        break;
+    case MAIL_STOP:
+        stop(worker, now);
+        break;
+    case MAIL_READY:
+    case MAIL_EMPTY:
+    case MAIL_ACCESS:
+        WARN_ON(true); /* the server's */
+        break;
+    }
+}
+
+/* ---- life ---- */
+
+static void on_sweep(struct loop_timer *t, ts_t now)
+{
+    struct worker *worker = container_of(t, struct worker, sweep);
+
+    links_sweep(worker, now);
+    loop_timer_arm(&worker->loop, t, ts_add(now, SWEEP_NS));
+}
+
+static int make_tunnel(struct worker *worker)
+{
+    const struct ingress_config *c = worker->generation->config;
+    size_t chunks = MAX(c->limits.buffer_memory_bytes / CHUNK_BYTES / worker->all->count, 64);
+    struct tunnel_config config = {.wg = {.rng = &worker->rng, .handshakes_per_s = HANDSHAKES_PER_S}};
+
+    pool_init(&worker->pool, CHUNK_BYTES, chunks, SPARE_CHUNKS);
+    tcp_config_default(&config.tcp);
+    config.tcp.rng = &worker->rng;
+    config.tcp.pool = &worker->pool;
+    config.tcp.conns_max = CONNS_MAX;
+    worker->tunnel = tunnel_new(&config);
+    return worker->tunnel ? 0 : ERR_NOMEM;
+}
+
+static int watch_udp(struct worker *worker, int which, int fd)
+{
+    worker->udp_fd[which] = fd;
+    if (fd < 0)
+        return 0;
+    int rc = loop_poll_init(&worker->loop, &worker->udp[which], fd, on_udp);
+
+    if (rc == 0)
+        loop_poll_set(&worker->udp[which], UV_READABLE);
+    return rc;
+}
+
+void worker_free(struct worker *worker)
+{
+    ts_t now = loop_now();
+
+    mailbox_close(worker->mailbox); /* what is left is refused: we are stopping */
+    for (int i = 0; i < 2; i++)
+        if (worker->udp_fd[i] >= 0) {
+            loop_poll_close(&worker->udp[i], NULL);
+            close(worker->udp_fd[i]);
+        }
+    loop_timer_arm(&worker->loop, &worker->sweep, TS_NEVER);
+    links_free(worker, now);
+    tunnel_free(worker->tunnel);
+    pool_deinit(&worker->pool);
+    udp_sender_deinit(&worker->sender);
+    udp_receiver_deinit(&worker->receiver);
+    worker->loop.flush = NULL;
+    loop_deinit(&worker->loop);
+    front_free(worker->front);
+    generation_put(worker->generation);
+}
+
+static void *run(void *arg)
+{
+    struct worker *worker = arg;
+
+    loop_timer_arm(&worker->loop, &worker->sweep, ts_add(loop_now(), SWEEP_NS));
+    loop_run(&worker->loop);
+    return NULL;
+}
+
+int worker_start(struct worker *worker, struct workers *all, unsigned index, struct generation *generation, int udp4,
+                 int udp6)
+{
+    memset(worker, 0, sizeof(*worker));
+    worker->index = index;
+    worker->all = all;
+    worker->generation = generation_get(generation);
+    crypto_rng(&worker->rng);
+    rng_fill(&worker->rng, &worker->seed, sizeof(worker->seed));
+    map_init(&worker->links);
+    loop_timer_init(&worker->sweep, on_sweep);
+    worker->mailbox = NULL;
+    int rc = loop_init(&worker->loop, flush, worker);
+
+    /* a server that can't start ends with its process: what was made so far goes with it */
+    if (rc != 0 || (rc = make_tunnel(worker)) != 0 || (rc = watch_udp(worker, 0, udp6)) != 0 ||
+        (rc = watch_udp(worker, 1, udp4)) != 0 || (rc = udp_receiver_init(&worker->receiver)) != 0 ||
+        (rc = udp_sender_init(&worker->sender, udp4, udp6)) != 0)
+        return rc;
+    worker->mailbox = mailbox_new(&worker->loop.uv, on_mail, worker);
+    worker->front = front_new(worker);
+    if (!worker->mailbox || !worker->front)
+        return ERR_NOMEM;
+    return -pthread_create(&worker->thread, NULL, run, worker);
+}
+
+void worker_join(struct worker *worker)
+{
+    pthread_join(worker->thread, NULL);
+}

@@ -1,0 +1,115 @@
+/* worker.h - one event loop with everything that lives on it. Workers share nothing but counts (limits) and mail.
+ *
+ *      listeners -> front --visitor--> (mail to the owner) -> flow -> offer -> relay
+ *                                                              |
+ *      UDP sockets <-> tunnel <-> link (a connected node) <----+
+ *
+ * A node belongs to the worker of its shard (shard mod workers); so do its session, its inner connections and the
+ * sockets that reach it. A visitor accepted elsewhere is mailed to that worker once its name is known; a datagram
+ * that landed elsewhere is mailed too. SHELL. */
+#ifndef INGRESS_WORKER_H
+#define INGRESS_WORKER_H
+
+#include <pthread.h>
+
+#include "common/base/map.h"
+#include "common/net/loop.h"
+#include "common/net/udp.h"
+#include "common/relay/relay.h"
+#include "common/tunnel/tunnel.h"
+#include "ingress/generation.h"
+#include "ingress/limits.h"
+#include "ingress/mailbox.h"
+#include "ingress/visitor.h"
+
+#define WORKERS_MAX 64
+
+/* Mail between workers and the server's main thread; `data` belongs to the receiver. */
+enum mail_kind {
+    /* to a worker */
+    MAIL_GENERATION = 1,  /* struct generation with a reference: use this from now on */
+    MAIL_LISTENER,        /* struct listener_mail: listen on this one too */
+    MAIL_VISITOR,         /* struct visitor: yours to offer */
+    MAIL_DATAGRAM,        /* struct datagram_mail: it is for one of your nodes */
+    MAIL_HALF,            /* struct wg_half: an initiation of one of your nodes */
+    MAIL_CLOSE_LISTENERS, /* take what waits, then close */
+    MAIL_STAMP,           /* uint64_t: the floor of initiation stamps, ns */
+    MAIL_STOP,            /* end everything now */
+    /* to the server */
+    MAIL_READY,  /* struct worker: it has taken over its generation; or listeners closed */
+    MAIL_EMPTY,  /* struct worker: draining, and the last visitor is gone */
+    MAIL_ACCESS, /* char text: a line for the access log */
+};
+
+struct listener_mail {
+    int fd; /* -1: held already, named again by this generation */
+    uint32_t generation;
+    char address[ADDRPORT_STR];
+};
+
+struct datagram_mail {
+    struct endpoint from;
+    size_t len;
+    uint8_t bytes[];
+};
+
+struct workers; /* all of them, see below */
+
+struct worker {
+    unsigned index;
+    struct workers *all;
+    pthread_t thread;
+    struct loop loop;
+    struct rng rng;
+    struct mailbox *mailbox;
+    struct generation *generation;
+    struct relay_config relay;
+    struct pool pool; /* chunks of the inner TCP's queues */
+    struct tunnel *tunnel;
+    struct loop_poll udp[2]; /* [1]: IPv4 */
+    int udp_fd[2];           /* -1: none */
+    struct udp_receiver receiver;
+    struct udp_sender sender;
+    struct front *front;
+    struct map links; /* of nodes with a peer, by feed id */
+    struct map_seed seed;
+    struct flow *flows;
+    size_t flows_count;
+    struct link *retired; /* nodes that left the map and still have flows */
+    struct loop_timer sweep; /* looks for expired nodes */
+    bool draining, stopping;
+    uint64_t ended[REASON_COUNT]; /* visitors by how they ended */
+    uint64_t foreign, unknown_keys; /* datagrams mailed on; initiations of keys that no node has */
+};
+
+/* What all workers share. */
+struct workers {
+    struct worker *list;
+    unsigned count;
+    struct limits *limits;
+    struct mailbox *server; /* mail to the main thread */
+};
+
+/* worker_start - set up and run in a thread of its own. Takes a reference of generation and the descriptors (-1: none).
+ * A MAIL_READY comes when it serves. 0 or a negative code, then the descriptors are still the caller's. */
+int worker_start(struct worker *worker, struct workers *all, unsigned index, struct generation *generation,
+                 int udp4, int udp6);
+/* worker_join - after MAIL_STOP: wait for its thread. worker_free - once every worker is joined, for they post to one
+ * another to the end: take it apart on this thread. */
+void worker_join(struct worker *worker);
+void worker_free(struct worker *worker);
+
+/* worker_of - who owns the shard. */
+struct worker *worker_of(struct workers *all, uint8_t shard);
+
+/* worker_end_visit - count and log how a visit ended; node, target and detail may be NULL. */
+void worker_end_visit(struct worker *worker, const struct visit *visit, enum reason reason, const char *node,
+                      const char *target, const char *detail, ts_t now);
+
+/* worker_dispatch - a visitor whose name is known: find its node, give it to the node's worker. Takes the visitor. */
+void worker_dispatch(struct worker *worker, struct visitor *visitor, ts_t now);
+
+/* worker_check_empty - draining and nobody left: tell the server. Called when a visitor or flow has gone. */
+void worker_check_empty(struct worker *worker);
+
+#endif
