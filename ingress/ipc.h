@@ -116,7 +116,8 @@ int ipc_send(int fd, enum ipc_type type, uint32_t generation, const void *payloa
     __attribute__((warn_unused_result));
 
 /* ipc_send_text - the same for a text payload without descriptor; cut at IPC_PAYLOAD_MAX. */
-int ipc_send_text(int fd, enum ipc_type type, uint32_t generation, const char *text) __attribute__((warn_unused_result));
+int ipc_send_text(int fd, enum ipc_type type, uint32_t generation, const char *text)
+    __attribute__((warn_unused_result));
 
 /* ipc_recv - the next message.
  * Returns 1: *out is filled; call ipc_message_deinit when done with it. 0: end of file. ERR_INVALID: not a message
