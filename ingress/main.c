@@ -1,0 +1,174 @@
+/* main.c - funnel-ingress: the command line, and which of its two processes this is.
+ *
+ * What an operator starts becomes the supervisor; the supervisor starts this program again as the server. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "common/cli/cli.h"
+#include "common/config/config.h"
+#include "common/crypto/crypto.h"
+#include "common/net/logsink.h"
+#include "ingress/generation.h"
+#include "ingress/ingress_config.h"
+#include "ingress/ipc.h"
+#include "ingress/server.h"
+#include "ingress/server_process.h"
+#include "ingress/supervisor.h"
+#include "ingress/supply.h"
+
+#define PROGRAM     "funnel-ingress"
+#define CONFIG_FILE "/etc/funnel-ingress/config.yaml"
+#define CONFIG_ENV  "FUNNEL_INGRESS_CONFIG"
+
+static const char help[] =
+    "usage: " PROGRAM " [-c FILE]            serve until SIGTERM\n"
+    "       " PROGRAM " -t [-q] [-c FILE]    check the configuration, keys and feed; change nothing\n"
+    "       " PROGRAM " -T [-c FILE]         print the effective configuration, defaults included\n"
+    "       " PROGRAM " genkey               print a new private key\n"
+    "       " PROGRAM " pubkey               read a private key, print its public key\n"
+    "\n"
+    "The public side of a funnel: visitors connect here; the name in their TLS ClientHello says which node is offered\n"
+    "the stream, through WireGuard. TLS is not ended here.\n"
+    "\n"
+    "  -c, --config FILE   the configuration (default: $" CONFIG_ENV ",\n"
+    "                      else " CONFIG_FILE ")\n"
+    "  -t, --test          say everything that is wrong with it, or \"FILE: ok\"\n"
+    "  -q, --quiet         with -t: say nothing when all is well\n"
+    "  -T, --print         print it as the server sees it\n"
+    "  -V, --version       print the version\n"
+    "  -h, --help          print this\n"
+    "\n"
+    "A first start:\n"
+    "  umask 077; " PROGRAM " genkey > ingress.key\n"
+    "  " PROGRAM " pubkey < ingress.key        # nodes need this one\n"
+    "  " PROGRAM " -t -c config.yaml && " PROGRAM " -c config.yaml\n"
+    "\n"
+    "It stays in the foreground and logs to standard error. Signals, to the process you started:\n"
+    "  SIGHUP              reload configuration, keys and feed; a mistake in them changes nothing\n"
+    "  SIGTERM, SIGINT     end in order: no new visitors, live streams get drain.timeout; again: end now\n"
+    "\n"
+    "Exit status: 0 ended in order, 1 failed, 2 usage, 78 the configuration is wrong.\n"
+    "More: funnel-ingress(1), and the annotated sample conf/ingress.yaml.\n";
+
+enum action {
+    ACTION_SERVE = 0,
+    ACTION_TEST,
+    ACTION_PRINT,
+};
+
+static int usage(const char *what)
+{
+    fprintf(stderr, PROGRAM ": %s; try " PROGRAM " --help\n", what);
+    return CLI_USAGE;
+}
+
+/* check - what a start would check, without opening a socket. */
+static int check(const char *file, enum action action, bool quiet)
+{
+    struct config_errors errors;
+    struct rng rng;
+
+    config_errors_init(&errors);
+    crypto_rng(&rng);
+    struct supply *s = supply_load(file, 1, &errors);
+
+    if (s && action == ACTION_PRINT)
+        config_print(&ingress_config_schema, s->config, stdout);
+    if (s && action == ACTION_TEST)
+        generation_put(generation_new(1, file, s->text, s->text_len, s->keys, s->keys_count, &rng, &errors));
+    supply_free(s);
+    config_errors_print(&errors, stderr);
+    if (errors.count > 0)
+        return CLI_CONFIG;
+    if (action == ACTION_TEST && !quiet)
+        printf("%s: ok\n", file);
+    return CLI_OK;
+}
+
+/* serve_as_child - only where a supervisor has left us its socket. */
+static int serve_as_child(void)
+{
+    int type;
+    socklen_t len = sizeof(type);
+
+    if (getsockopt(IPC_CHILD_FD, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_SEQPACKET)
+        return usage(SERVER_PROCESS_ARG " is how the program starts its own child");
+    prctl(PR_SET_NAME, PROGRAM, 0, 0, 0); /* else tools that list processes call it "exe", after /proc/self/exe */
+    return server_run(IPC_CHILD_FD);
+}
+
+/* command - the words that stand instead of options; false when `word` is none of them. */
+static bool command(const char *word, int *status)
+{
+    if (strcmp(word, "genkey") == 0)
+        *status = cli_genkey(PROGRAM);
+    else if (strcmp(word, "pubkey") == 0)
+        *status = cli_pubkey(PROGRAM);
+    else if (strcmp(word, SERVER_PROCESS_ARG) == 0)
+        *status = serve_as_child();
+    else
+        return false;
+    return true;
+}
+
+static const char *default_file(void)
+{
+    const char *file = getenv(CONFIG_ENV);
+
+    return file && *file ? file : CONFIG_FILE;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"test", no_argument, NULL, 't'},
+        {"quiet", no_argument, NULL, 'q'},        {"print", no_argument, NULL, 'T'},
+        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *file = default_file();
+    enum action action = ACTION_SERVE;
+    bool quiet = false;
+    int option, status;
+
+    logsink_init(LOG_INFO);
+    signal(SIGPIPE, SIG_IGN); /* a write to who went away is an error like others */
+    if (crypto_init() != 0) {
+        fprintf(stderr, PROGRAM ": a cryptographic algorithm is missing from libsodium or libcrypto\n");
+        return CLI_FAILED;
+    }
+    if (argc == 2 && command(argv[1], &status))
+        return status;
+    while ((option = getopt_long(argc, argv, "c:tqTVh", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            file = optarg;
+            break;
+        case 't':
+            action = ACTION_TEST;
+            break;
+        case 'q':
+            quiet = true;
+            break;
+        case 'T':
+            action = ACTION_PRINT;
+            break;
+        case 'V':
+            return cli_version(PROGRAM);
+        case 'h':
+            fputs(help, stdout);
+            return CLI_OK;
+        default: /* getopt_long has said what is wrong */
+            return CLI_USAGE;
+        }
+    }
+    if (optind < argc)
+        return usage("unexpected argument");
+    return action == ACTION_SERVE ? supervisor_run(file) : check(file, action, quiet);
+}
