@@ -22,10 +22,9 @@ def world(site_world):
 
 def refused(world, name, port=None):
     """How a visitor of that name is refused: the verdict, the logged reason and the seconds it took."""
-    mark, began = world.ingress.access_mark(), time.monotonic()
-    answer = visitor.refusal(port or world.ingress.port, name)
-    took = time.monotonic() - began
-    return answer, world.ingress.access(mark)["reason"], took
+    began = time.monotonic()
+    answer, line = world.ingress.refuses(visitor.client_hello(name), port)
+    return answer, line["reason"], time.monotonic() - began
 
 
 @pytest.mark.parametrize("funnel", [{"admin": False, "node": "ask"}, {"admin": True, "node": False},
@@ -40,8 +39,8 @@ def test_both_must_opt_in(world, website, funnel):
 def test_expired_node(world, website):
     world.add_node("gone", [service("gone.test", website.https_forward)], expires="2020-01-01T00:00:00Z")
     world.start()
-    answer, _, _ = refused(world, "gone.test")
-    assert answer == UNRECOGNIZED_NAME
+    answer, reason, _ = refused(world, "gone.test")
+    assert (answer, reason) == (UNRECOGNIZED_NAME, "not_opted_in")
 
 
 def test_port_not_funnelled(world):

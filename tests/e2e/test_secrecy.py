@@ -1,5 +1,7 @@
 """The ingress cannot read what it carries, and nobody on the way can."""
+import os
 import re
+import secrets
 import socket
 import threading
 
@@ -70,18 +72,20 @@ def test_page_never_crosses_in_clear(world, website, authority, name):
     assert not leaks(website.marker.encode(), bytes(tap.heard))
 
 
-def test_tunnel_hides_even_plain_tcp(world, website):
+def test_tunnel_hides_even_plain_tcp(world):
     """Without TLS of the visitor's own, WireGuard alone stands between the stream and the network."""
     client, served = world.raw_pair()
+    secret = secrets.token_bytes(4096)
     with client, served:
-        served.sendall(website.page)
-        assert visitor.read_exactly(client, len(website.page)) == website.page
+        served.sendall(secret)
+        assert visitor.read_exactly(client, len(secret)) == secret
     datagrams = captured(world)
-    assert len(datagrams) > len(website.page)
-    assert not leaks(website.marker.encode(), datagrams)
+    assert len(datagrams) > len(secret)
+    assert not leaks(secret, datagrams)
     assert b"Tailscale-Ingress" not in datagrams and b"raw.test" not in datagrams
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root may look into the memory of the ingress")
 @pytest.mark.parametrize("name", ["site.test", "ends.test"])
 def test_ingress_holds_no_page_and_no_certificate_key(world, website, authority, node_certificate, name):
     """Neither its files nor its memory, while a stream stands, contain the page or a key that could decrypt it."""

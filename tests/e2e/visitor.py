@@ -113,21 +113,21 @@ def verdict(sock):
     return data[6]
 
 
-def knock(port, data, half_close=False, **where):
+def knock(sock, data, half_close=False):
     """Send bytes as a visitor's first and return the verdict."""
-    with connect(port, **where) as sock:
-        try:
-            sock.sendall(data)
-            if half_close:
-                sock.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # refused before all was sent; the verdict may still wait to be read
-        return verdict(sock)
+    try:
+        sock.sendall(data)
+        if half_close:
+            sock.shutdown(socket.SHUT_WR)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # refused before all was sent; the verdict may still wait to be read
+    return verdict(sock)
 
 
-def refusal(port, name, **where):
+def refusal(port, name):
     """The verdict on a proper ClientHello for that name."""
-    return knock(port, client_hello(name), **where)
+    with connect(port) as sock:
+        return knock(sock, client_hello(name))
 
 
 def handshake_over(sock, tls, name, first_flight):

@@ -55,7 +55,7 @@ class Website(Process):
         pages.mkdir()
         (directory / "upload").mkdir()
         (pages / "index.html").write_bytes(self.page)
-        (directory / "nginx.conf").write_text(config)
+        (directory / "nginx.conf").write_text(CONFIG.format(**vars(self)))
 
     def start(self):
         super().start()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import visitor
 from ports import free_port
 from processes import Process, run, wait_for
 
@@ -92,15 +93,19 @@ class Ingress(Process):
         self.wait_log(rf" reload .*event={expect}", since=mark)
         return self.log(mark)
 
-    def access_mark(self):
-        return len(self.json_lines())
-
-    def access(self, since=0, timeout=10, **fields):
-        """The first access line after `since` with these values; it comes when a stream has ended."""
+    def access(self, timeout=10, **fields):
+        """The first access line with these values; it comes when a stream has ended."""
         def found():
-            return next((line for line in self.json_lines()[since:]
+            return next((line for line in self.json_lines()
                          if all(line.get(k) == v for k, v in fields.items())), None)
         return wait_for(f"{self.name}: access line with {fields}", found, timeout)
+
+    def refuses(self, data, port=None, half_close=False):
+        """Send bytes as a visitor's first: the visitor's verdict, and what the access log says of this very visitor."""
+        with visitor.connect(port or self.port) as sock:
+            client = "%s:%d" % sock.getsockname()
+            answer = visitor.knock(sock, data, half_close)
+        return answer, self.access(client=client)
 
 
 class Node(Process):
