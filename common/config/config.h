@@ -67,8 +67,8 @@ struct config_field {
     bool list;                       /* CONFIG_LIST_AT */
     size_t count_offset;             /* list: of the size_t */
     unsigned flags;                  /* enum config_flag */
-    const char *def;                 /* default as a file would say it, a list in [ ]; NULL: the zero value, "not given" */
-    uint64_t min, max;               /* number, time, size: its range; text: its bytes, max 0 = any; address: its port */
+    const char *def;                 /* as a file would say it, a list in [ ]; NULL: the zero value, "not given" */
+    uint64_t min, max;               /* of a number, time, size; bytes of text, max 0 = any; lowest port */
     size_t list_min, list_max;       /* elements; list_max 0: CONFIG_LIST_MAX */
     const char *const *words;        /* CONFIG_ENUM: all words, then NULL; CONFIG_INT: words that stand for 0 */
     const struct config_schema *sub; /* CONFIG_STRUCT */

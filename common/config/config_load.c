@@ -184,7 +184,7 @@ static const char *hostport_read(struct config_check *at, const struct config_fi
 static const char *length_check(const struct config_field *f, size_t len)
 {
     if (len < f->min)
-        return "is too short";
+        return len ? "is too short" : "must not be empty";
     return f->max && len > f->max ? "is too long" : NULL;
 }
 
@@ -315,7 +315,8 @@ static void list_load(struct config_check *at, const struct config_field *f, cha
 }
 
 /* field_load - one entry of a map into the struct at base. */
-static void field_load(struct config_check *at, const struct config_field *f, const struct config_node *node, char *base)
+static void field_load(struct config_check *at, const struct config_field *f, const struct config_node *node,
+                       char *base)
 {
     const struct config_node *outer = at->node;
     size_t before = config_path_down(&at->path, f->name);

@@ -178,6 +178,8 @@ const char *config_text_hostport(char *text, struct config_hostport *out)
             return form;
     } else if (bracketed == addr_is_v4(&hp.addr)) {
         return form;
+    } else if (strspn(host, "0.:") == strlen(host)) {
+        return "is nowhere to connect to"; /* 0.0.0.0 and :: mean any address, to listen on */
     }
     *out = hp;
     return NULL;

@@ -198,10 +198,13 @@ static struct config_node *read_map(struct reader *r, const yaml_event_t *start,
         }
         struct config_node *key = read_node(r, &event, depth);
 
-        if (!key || r->stopped || !next(r, &event))
+        if (!key || r->stopped)
             break;
         bool usable = usable_key(r, key);
         size_t before = usable ? config_path_down(&r->path, key->text) : r->path.len;
+
+        if (!next(r, &event))
+            break;
         struct config_node *value = read_node(r, &event, depth);
 
         if (value && usable) {

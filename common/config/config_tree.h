@@ -1,9 +1,9 @@
 /* config_tree.h - the door to libyaml: text to a tree of maps, lists and scalars, each knowing where it stood.
  *
  * A strict subset of YAML. Scalars stay text, so nothing is guessed (`no`, `22:22` and `1.10` mean what the schema
- * says); anchors, aliases, tags, merge keys, keys that are not text, values of several lines, further documents, nesting
- * beyond CONFIG_DEPTH_MAX and files beyond CONFIG_FILE_MAX are errors. JSON is read as the YAML it nearly is: only
- * escaped surrogate pairs are refused. */
+ * says); anchors, aliases, tags, merge keys, keys that are not text, values of several lines, further documents,
+ * nesting beyond CONFIG_DEPTH_MAX and files beyond CONFIG_FILE_MAX are errors. JSON is read as the YAML it nearly is:
+ * only escaped surrogate pairs and keys over 1024 bytes are refused. */
 #ifndef CONFIG_TREE_H
 #define CONFIG_TREE_H
 
