@@ -24,6 +24,8 @@ struct wg_device *wg_device_new(const struct wg_config *config)
     map_init(&dev->peers);
     map_init(&dev->indices);
     timerq_init(&dev->timers);
+    list_init(&dev->sending);
+    list_init(&dev->telling);
     secret_pool_init(&dev->peer_pool, sizeof(struct wg_peer));
     secret_pool_init(&dev->keypair_pool, sizeof(struct wg_keypair));
     secret_pool_init(&dev->initiation_pool, sizeof(struct wg_initiation));
@@ -164,11 +166,13 @@ static size_t keepalive_make(struct wg_peer *peer, uint8_t *buf, ts_t now)
 /* wish_take - the next peer's initiation or keepalive; a peer that wants both comes up again. */
 static bool wish_take(struct wg_device *dev, uint8_t *buf, struct wg_output *out, ts_t now, uint64_t wall_ns)
 {
-    while (dev->sending.first) {
-        struct wg_peer *peer = container_of(dev->sending.first, struct wg_peer, sending);
+    struct list *first;
+
+    while ((first = list_first(&dev->sending))) {
+        struct wg_peer *peer = container_of(first, struct wg_peer, sending);
         size_t len = 0;
 
-        wg_queue_remove(&dev->sending, &peer->sending);
+        list_remove(first);
         if (peer->wants_initiation) {
             if (wg_peer_initiation_make(peer, buf, now, wall_ns))
                 len = sizeof(struct wg_initiation_message);
@@ -176,7 +180,7 @@ static bool wish_take(struct wg_device *dev, uint8_t *buf, struct wg_output *out
             len = keepalive_make(peer, buf, now);
         }
         if (peer->wants_keepalive)
-            wg_queue_add(&dev->sending, &peer->sending);
+            list_append(&dev->sending, &peer->sending);
         if (len) {
             *out = (struct wg_output){.peer = peer, .len = len};
             return true;
@@ -241,14 +245,16 @@ static enum wg_event_kind event_of(struct wg_peer *peer)
 
 bool wg_device_event(struct wg_device *dev, struct wg_event *out)
 {
-    while (dev->telling.first) {
-        struct wg_peer *peer = container_of(dev->telling.first, struct wg_peer, telling);
+    struct list *first;
+
+    while ((first = list_first(&dev->telling))) {
+        struct wg_peer *peer = container_of(first, struct wg_peer, telling);
 
         out->peer = peer;
         out->kind = event_of(peer);
         if (out->kind)
             return true;
-        wg_queue_remove(&dev->telling, &peer->telling);
+        list_remove(first);
     }
     return false;
 }

@@ -2,12 +2,12 @@
 #ifndef WG_WG_DEVICE_H
 #define WG_WG_DEVICE_H
 
+#include "common/base/list.h"
 #include "common/base/timerq.h"
 #include "common/crypto/secret.h"
 #include "common/wg/wg_cookie.h"
 #include "common/wg/wg_load.h"
 #include "common/wg/wg_noise.h"
-#include "common/wg/wg_queue.h"
 
 #define WG_REPLIES_MAX 256 /* answers waiting to be pulled: one receive batch and room; more are dropped */
 
@@ -31,8 +31,8 @@ struct wg_device {
     struct map peers;   /* by public key */
     struct map indices; /* of handshakes and sessions */
     struct timerq timers;
-    struct wg_queue sending; /* peers that want an initiation or keepalive sent */
-    struct wg_queue telling; /* peers with events */
+    struct list sending; /* peers that want an initiation or keepalive sent */
+    struct list telling; /* peers with events */
 
     struct secret_pool peer_pool, keypair_pool, initiation_pool;
 

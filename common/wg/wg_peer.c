@@ -15,6 +15,12 @@
 #include "common/wg/wg_device.h"
 #include "common/wg/wg_stamp.h"
 
+static void queue(struct list *head, struct list *node)
+{
+    if (list_empty(node))
+        list_append(head, node);
+}
+
 /* --- what the owner is told --- */
 
 static void look(struct wg_peer *peer, ts_t now)
@@ -25,7 +31,7 @@ static void look(struct wg_peer *peer, ts_t now)
         peer->went_down = peer->told_up;
     peer->up = up;
     if (peer->went_down || peer->gave_up || up != peer->told_up)
-        wg_queue_add(&peer->dev->telling, &peer->telling);
+        queue(&peer->dev->telling, &peer->telling);
 }
 
 /* --- handshakes --- */
@@ -33,7 +39,7 @@ static void look(struct wg_peer *peer, ts_t now)
 static void want(struct wg_peer *peer, bool *what)
 {
     *what = true;
-    wg_queue_add(&peer->dev->sending, &peer->sending);
+    queue(&peer->dev->sending, &peer->sending);
 }
 
 static void initiation_drop(struct wg_peer *peer)
@@ -282,6 +288,8 @@ struct wg_peer *wg_peer_new(struct wg_device *dev, const struct wg_peer_config *
     peer->shard = config->shard;
     peer->initiation_heard_at = peer->attempt_at = peer->handshake_sent_at = TS_NEVER;
     peer->stamp_sent = dev->stamp_floor;
+    list_init(&peer->sending);
+    list_init(&peer->telling);
     wg_timers_init(&peer->timers);
     identity->peers++;
     map_insert(&dev->peers, &peer->by_key, wg_device_key_hash(dev, peer->public_key));
@@ -299,8 +307,8 @@ void wg_peer_free(struct wg_peer *peer)
 
     wg_peer_wipe(peer, dev->now);
     wg_timers_deinit(peer);
-    wg_queue_remove(&dev->sending, &peer->sending);
-    wg_queue_remove(&dev->telling, &peer->telling);
+    list_remove(&peer->sending);
+    list_remove(&peer->telling);
     wg_device_replies_forget(dev, peer);
     map_remove(&dev->peers, &peer->by_key);
     dev->stamp_floor = MAX(dev->stamp_floor, peer->stamp_sent); /* the same key may come back as a new peer */

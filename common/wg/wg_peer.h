@@ -2,9 +2,9 @@
 #ifndef WG_WG_PEER_H
 #define WG_WG_PEER_H
 
+#include "common/base/list.h"
 #include "common/wg/wg_cookie.h"
 #include "common/wg/wg_keypair.h"
-#include "common/wg/wg_queue.h"
 #include "common/wg/wg_timers.h"
 
 /* Our own initiation under way. The other role keeps no state between messages: an initiation of the peer's is
@@ -42,12 +42,12 @@ struct wg_peer {
     struct wg_timers timers;
 
     /* what wg_device_output shall make */
-    struct wg_queue_node sending;
+    struct list sending; /* in the device's, while it wants something */
     bool wants_initiation;
     bool wants_keepalive;
 
     /* what wg_device_event shall tell */
-    struct wg_queue_node telling;
+    struct list telling; /* in the device's, while there may be something to tell */
     bool up;           /* could send when last looked at */
     bool told_up;      /* what the owner believes */
     bool went_down;    /* since the owner was told up */
