@@ -1,0 +1,388 @@
+/* test_tunnel.c - two tunnels joined by a wire in invented time: a connect makes the session it needs, bytes cross both
+ * ways, what does not belong is dropped by reason, and a restarted end is found again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/base/bug.h"
+#include "common/base/err.h"
+#include "common/crypto/crypto.h"
+#include "common/crypto/key.h"
+#include "common/tunnel/path.h"
+#include "common/tunnel/tsmp.h"
+#include "common/tunnel/tunnel.h"
+
+#define PORT     41112
+#define DELAY_NS (5 * TS_MS)
+#define WIRE_MAX 4096
+
+struct side {
+    struct tunnel *tunnel;
+    struct tunnel_peer *peer;
+    struct pool pool;
+    struct rng rng;
+    uint8_t private_key[32], public_key[32];
+    struct addr addr;
+    struct endpoint at;
+    struct tcp_conn *conn;
+    unsigned flags; /* of every TCP event so far */
+    int error;
+    unsigned ups;
+    uint8_t got[1 << 17];
+    size_t got_len;
+};
+
+struct datagram {
+    ts_t at;
+    int to;
+    struct endpoint from;
+    size_t len;
+    uint8_t bytes[TUNNEL_DATAGRAM_MAX];
+};
+
+struct world {
+    struct side side[2];
+    struct datagram wire[WIRE_MAX];
+    size_t wire_first, wire_count;
+    ts_t now;
+    uint64_t wall;
+    bool cut;
+};
+
+static void side_open(struct side *s, uint64_t seed)
+{
+    struct tunnel_config config = {.wg = {.rng = &s->rng, .handshakes_per_s = 1000}};
+
+    rng_seed(&s->rng, seed);
+    pool_init(&s->pool, 16384, 1024, 16);
+    tcp_config_default(&config.tcp);
+    config.tcp.rng = &s->rng;
+    config.tcp.pool = &s->pool;
+    s->tunnel = tunnel_new(&config);
+    assert_non_null(s->tunnel);
+    assert_int_equal(wg_identity_add(tunnel_wg(s->tunnel), s->private_key), 0);
+    s->conn = NULL;
+    s->flags = 0;
+    s->got_len = 0;
+}
+
+static void side_peer(struct world *w, int which, bool endpoint, uint64_t keepalive_ns)
+{
+    struct side *s = &w->side[which], *other = &w->side[!which];
+    struct tunnel_peer_config config = {.addrs_count = 1, .own_addrs_count = 1, .keepalive_ns = keepalive_ns};
+    int err;
+
+    memcpy(config.key, other->public_key, 32);
+    memcpy(config.identity, s->public_key, 32);
+    config.addrs[0] = other->addr;
+    config.own_addrs[0] = s->addr;
+    if (endpoint) {
+        config.endpoints[0] = other->at;
+        config.endpoints_count = 1;
+    }
+    s->peer = tunnel_peer_new(s->tunnel, &config, &err, w->now);
+    assert_non_null(s->peer);
+}
+
+static struct world *world_new(void)
+{
+    static const uint8_t v4[2][4] = {{192, 0, 2, 1}, {192, 0, 2, 2}};
+    struct world *w = calloc(1, sizeof(*w));
+
+    assert_non_null(w);
+    w->now = 1000 * TS_S;
+    w->wall = 1700000000 * TS_S;
+    for (int i = 0; i < 2; i++) {
+        struct side *s = &w->side[i];
+        struct rng keys;
+
+        rng_seed(&keys, 77 + (uint64_t)i);
+        key_generate(&keys, s->private_key);
+        assert_int_equal(key_public(s->private_key, s->public_key), 0);
+        key_ula(s->public_key, &s->addr);
+        s->at = (struct endpoint){.kind = ENDPOINT_UDP, .remote = {addr_v4(v4[i]), 41641}};
+        side_open(s, 5 + (uint64_t)i);
+    }
+    return w;
+}
+
+static void world_free(struct world *w)
+{
+    for (int i = 0; i < 2; i++) {
+        tcp_abort(w->side[i].conn, w->now);
+        tunnel_free(w->side[i].tunnel);
+        pool_deinit(&w->side[i].pool);
+    }
+    free(w);
+}
+
+static void take_events(struct world *w, struct side *s)
+{
+    struct tunnel_event e;
+
+    while (tunnel_event(s->tunnel, &e, w->now)) {
+        if (e.kind == TUNNEL_EVENT_UP)
+            s->ups++;
+        if (e.kind != TUNNEL_EVENT_TCP)
+            continue;
+        s->flags |= e.tcp.flags;
+        if (e.tcp.flags & TCP_EVENT_ACCEPTED)
+            s->conn = e.tcp.conn;
+        if (e.tcp.flags & TCP_EVENT_CLOSED)
+            s->error = e.tcp.error;
+        struct iovec iov;
+        size_t bytes;
+
+        while (!(e.tcp.flags & TCP_EVENT_CLOSED) && tcp_read_iov(e.tcp.conn, &iov, 1, &bytes) > 0 && bytes > 0) {
+            assert_true(s->got_len + bytes <= sizeof(s->got));
+            memcpy(s->got + s->got_len, iov.iov_base, bytes);
+            s->got_len += bytes;
+            tcp_consume(e.tcp.conn, bytes, w->now);
+        }
+    }
+}
+
+static void pull(struct world *w, int which)
+{
+    struct side *s = &w->side[which];
+    uint8_t buf[TUNNEL_DATAGRAM_MAX];
+    struct endpoint to;
+    size_t len;
+
+    tunnel_expire(s->tunnel, w->now);
+    take_events(w, s);
+    while ((len = tunnel_output(s->tunnel, buf, sizeof(buf), &to, w->now, w->wall)) > 0) {
+        if (w->cut || !addrport_equal(&to.remote, &w->side[!which].at.remote))
+            continue;
+        assert_true(w->wire_count < WIRE_MAX);
+        struct datagram *d = &w->wire[(w->wire_first + w->wire_count++) % WIRE_MAX];
+
+        d->at = w->now + DELAY_NS;
+        d->to = !which;
+        d->from = s->at;
+        d->len = len;
+        memcpy(d->bytes, buf, len);
+    }
+}
+
+static ts_t next_time(struct world *w)
+{
+    ts_t next = ts_min(tunnel_deadline(w->side[0].tunnel), tunnel_deadline(w->side[1].tunnel));
+
+    if (w->wire_count > 0)
+        next = ts_min(next, w->wire[w->wire_first].at);
+    return next;
+}
+
+/* run for `ns`, or until `done` says so */
+static bool run(struct world *w, uint64_t ns, bool (*done)(struct world *w))
+{
+    ts_t end = w->now + ns;
+
+    for (;;) {
+        pull(w, 0);
+        pull(w, 1);
+        if (done && done(w))
+            return true;
+        ts_t next = ts_max(next_time(w), w->now);
+
+        if (next > end)
+            break;
+        w->wall += next - w->now;
+        w->now = next;
+        while (w->wire_count > 0 && w->wire[w->wire_first].at <= w->now) {
+            struct datagram *d = &w->wire[w->wire_first];
+            struct wg_half half;
+
+            w->wire_first = (w->wire_first + 1) % WIRE_MAX;
+            w->wire_count--;
+            (void)tunnel_input(w->side[d->to].tunnel, d->bytes, d->len, &d->from, &half, w->now);
+        }
+    }
+    w->wall += end - w->now;
+    w->now = end;
+    return false;
+}
+
+static bool connected(struct world *w)
+{
+    return (w->side[0].flags & TCP_EVENT_CONNECTED) && w->side[1].conn;
+}
+
+static bool dial(struct world *w, uint64_t ns)
+{
+    int err;
+
+    w->side[0].flags = 0;
+    w->side[0].conn = tunnel_connect(w->side[0].peer, false, PORT, &w->side[0], &err, w->now);
+    assert_non_null(w->side[0].conn);
+    return run(w, ns, connected);
+}
+
+static void a_connect_makes_its_session(void **state)
+{
+    struct world *w = world_new();
+    uint8_t data[100000];
+
+    (void)state;
+    side_peer(w, 0, true, 0);
+    side_peer(w, 1, false, 0);
+    assert_int_equal(tcp_listen(tunnel_tcp(w->side[1].tunnel), PORT, 16, NULL), 0);
+    ts_t begin = w->now;
+
+    assert_true(dial(w, TS_S));
+    /* one round trip for the handshake, one for the SYN, with the request riding on its ACK: no timer was needed */
+    assert_true(w->now - begin <= 6 * DELAY_NS);
+    rng_fill(&w->side[0].rng, data, sizeof(data));
+    assert_int_equal(tcp_write(w->side[0].conn, data, sizeof(data), w->now), sizeof(data));
+    run(w, 2 * TS_S, NULL);
+    assert_int_equal(w->side[1].got_len, sizeof(data));
+    assert_memory_equal(w->side[1].got, data, sizeof(data));
+    assert_int_equal(tcp_write(w->side[1].conn, data, 5000, w->now), 5000);
+    run(w, TS_S, NULL);
+    assert_int_equal(w->side[0].got_len, 5000);
+    assert_int_equal(w->side[1].ups, 1);
+    assert_true(addrport_equal(&(struct addrport){w->side[0].at.remote.addr, 41641},
+                               &(struct addrport){tunnel_peer_endpoint(w->side[1].peer).remote.addr, 41641}));
+    world_free(w);
+}
+
+static void no_endpoint_is_said_at_once(void **state)
+{
+    struct world *w = world_new();
+    int err = 0;
+
+    (void)state;
+    side_peer(w, 0, false, 0);
+    assert_null(tunnel_connect(w->side[0].peer, false, PORT, NULL, &err, w->now));
+    assert_int_equal(err, ERR_NO_SESSION);
+    assert_null(tunnel_connect(w->side[0].peer, true, PORT, NULL, &err, w->now)); /* neither side has IPv4 */
+    assert_int_equal(err, ERR_NOT_FOUND);
+    world_free(w);
+}
+
+static void a_foreign_inner_source_is_dropped(void **state)
+{
+    struct world *w = world_new();
+    static const uint8_t other[16] = {0xfd, [15] = 9};
+    int err;
+
+    (void)state;
+    side_peer(w, 0, true, 0);
+    w->side[0].addr = addr_v6(other); /* side 1 is told another address than side 0 will use */
+    side_peer(w, 1, false, 0);
+    assert_int_equal(tcp_listen(tunnel_tcp(w->side[1].tunnel), PORT, 16, NULL), 0);
+    w->side[0].conn = tunnel_connect(w->side[0].peer, false, PORT, &w->side[0], &err, w->now);
+    assert_false(run(w, 3 * TS_S, connected));
+    assert_true(tunnel_stats(w->side[1].tunnel)->dropped[TUNNEL_DROP_SOURCE] >= 2);
+    assert_int_equal(tcp_stack_deadline(tunnel_tcp(w->side[1].tunnel)), TS_NEVER); /* TCP never saw it */
+    world_free(w);
+}
+
+static void a_restarted_peer_is_found_within_seconds(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    side_peer(w, 0, true, 0);
+    side_peer(w, 1, false, 0);
+    assert_int_equal(tcp_listen(tunnel_tcp(w->side[1].tunnel), PORT, 16, NULL), 0);
+    assert_true(dial(w, TS_S));
+    run(w, 10 * TS_S, NULL);
+    /* the node restarts: same key, no memory */
+    tcp_abort(w->side[1].conn, w->now);
+    tunnel_free(w->side[1].tunnel);
+    pool_deinit(&w->side[1].pool);
+    side_open(&w->side[1], 99);
+    side_peer(w, 1, false, 0);
+    assert_int_equal(tcp_listen(tunnel_tcp(w->side[1].tunnel), PORT, 16, NULL), 0);
+    tcp_abort(w->side[0].conn, w->now);
+    w->side[0].conn = NULL;
+    run(w, 10 * TS_S, NULL);
+    ts_t begin = w->now;
+
+    assert_true(dial(w, 30 * TS_S));
+    assert_true(w->now - begin < 4 * TS_S); /* WireGuard's own timer alone would take 15 s */
+    world_free(w);
+}
+
+static void who_is_silent_for_two_intervals_is_called(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    side_peer(w, 0, true, 10 * TS_S);
+    side_peer(w, 1, false, 10 * TS_S);
+    tunnel_peer_initiate(w->side[0].peer, w->now);
+    run(w, TS_S, NULL);
+    assert_int_equal(w->side[1].ups, 1);
+    /* side 1 forgets everything; side 0 must notice by silence alone, though it has nothing to send but keepalives */
+    tunnel_free(w->side[1].tunnel);
+    pool_deinit(&w->side[1].pool);
+    side_open(&w->side[1], 98);
+    w->side[1].ups = 0;
+    side_peer(w, 1, false, 10 * TS_S);
+    run(w, 28 * TS_S, NULL);
+    assert_int_equal(w->side[1].ups, 1);
+    world_free(w);
+}
+
+static void a_tsmp_refusal_is_read(void **state)
+{
+    static const uint8_t refusal[] = {0x21, 0x06, 0x41, 0xc3, 0x50, 0x01, 0xbb}; /* vectors: tsmp.json */
+    struct tsmp_refusal out;
+
+    (void)state;
+    assert_true(tsmp_refusal_parse(refusal, sizeof(refusal), &out));
+    assert_int_equal(out.source_port, 50000);
+    assert_int_equal(out.destination_port, 443);
+    assert_int_equal(out.reason, 'A');
+    for (size_t n = 0; n < sizeof(refusal); n++)
+        assert_false(tsmp_refusal_parse(refusal, n, &out));
+    assert_false(tsmp_refusal_parse((const uint8_t *)"\x70\x01\x02\x03\x04\x05\x06\x07\x08", 9, &out)); /* a ping */
+}
+
+static void handshakes_fan_out_until_someone_answers(void **state)
+{
+    struct path path;
+    struct endpoint out[TUNNEL_ENDPOINTS_MAX + 1], two[2] = {{.kind = ENDPOINT_UDP, .remote.port = 1},
+                                                             {.kind = ENDPOINT_UDP, .remote.port = 2}};
+
+    (void)state;
+    path_init(&path);
+    assert_false(path_known(&path));
+    assert_int_equal(path_handshake(&path, out), 0);
+    assert_int_equal(path_candidates_set(&path, two, 2), 0);
+    assert_int_equal(path_handshake(&path, out), 2);
+    assert_int_equal(path_data(&path).kind, ENDPOINT_NONE);
+    assert_true(path_heard(&path, &two[1]));
+    assert_false(path_heard(&path, &two[1]));
+    assert_int_equal(path_data(&path).remote.port, 2);
+    assert_int_equal(path_handshake(&path, out), 1); /* it answered last time: it alone */
+    assert_int_equal(path_handshake(&path, out), 2); /* it did not: the others too, each once */
+    assert_int_equal(out[0].remote.port, 2);
+    assert_int_equal(out[1].remote.port, 1);
+    path_deinit(&path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_connect_makes_its_session),
+        cmocka_unit_test(no_endpoint_is_said_at_once),
+        cmocka_unit_test(a_foreign_inner_source_is_dropped),
+        cmocka_unit_test(a_restarted_peer_is_found_within_seconds),
+        cmocka_unit_test(who_is_silent_for_two_intervals_is_called),
+        cmocka_unit_test(a_tsmp_refusal_is_read),
+        cmocka_unit_test(handshakes_fan_out_until_someone_answers),
+    };
+
+    if (crypto_init() != 0)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
