@@ -32,9 +32,11 @@ class Certificate:
         self.key, self.certificate = key, certificate
         self.der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
 
-    def key_der(self):
-        """The private key's own bytes."""
-        return base64.b64decode("".join(self.key.read_text().splitlines()[1:-1]))
+    def private_scalar(self):
+        """The secret 32 bytes of the private key, without the frame all keys of this kind share (RFC 5915)."""
+        der = base64.b64decode("".join(self.key.read_text().splitlines()[1:-1]))
+        at = der.index(b"\x02\x01\x01\x04\x20") + 5
+        return der[at:at + 32]
 
     def spki_hash(self):
         """As Chromium's --ignore-certificate-errors-spki-list wants it."""

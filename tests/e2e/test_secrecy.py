@@ -98,7 +98,7 @@ def test_ingress_holds_no_page_and_no_certificate_key(world, website, authority,
         assert name.encode() in memory, "this did not look into the right memory"
         assert not leaks(website.marker.encode(), memory)
         for certificate in (node_certificate, website.certificate):
-            assert not leaks(certificate.key_der(), memory)
+            assert not leaks(certificate.private_scalar(), memory)
     for path in world.ingress.directory.rglob("*"):
         if path.is_file():
             assert b"CERTIFICATE" not in path.read_bytes() and b"BEGIN" not in path.read_bytes(), path
