@@ -13,6 +13,7 @@
 /* An address that is taken; only wanted while the table grows. */
 struct taken {
     struct map_node by_address;
+    struct taken *older;
     const struct route_row *row;
     struct addr addr;
 };
@@ -20,6 +21,7 @@ struct taken {
 struct route_builder {
     struct route_table *table;
     struct map taken;
+    struct taken *newest; /* all of them, to free them by: map_any looks through the buckets each time */
 };
 
 #define ROOM_MIN 64 /* rows */
@@ -48,9 +50,9 @@ void route_builder_free(struct route_builder *b)
 {
     if (!b)
         return;
-    for (struct map_node *n; (n = map_any(&b->taken));) {
-        map_remove(&b->taken, n);
-        free(container_of(n, struct taken, by_address));
+    for (struct taken *t = b->newest, *older; t; t = older) {
+        older = t->older;
+        free(t);
     }
     map_deinit(&b->taken);
     route_table_put(b->table);
@@ -193,6 +195,8 @@ static int addresses_take(struct route_builder *b, const struct route_row *row)
     for (size_t i = 0; i < count; i++) {
         made[i]->row = row;
         made[i]->addr = row->node.addresses[i];
+        made[i]->older = b->newest;
+        b->newest = made[i];
         map_insert(&b->taken, &made[i]->by_address, address_hash(b, row->node.tailnet, &made[i]->addr));
     }
     return 0;
