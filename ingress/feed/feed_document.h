@@ -1,8 +1,8 @@
 /* feed_document.h - a whole feed as text, in one of its two forms, to a route table. No I/O.
  *
  *   document  {"version": 1, "nodes": [ {…}, {…} ]}
- *   lines     {"id": …}        one node a line (JSON lines); recognised by a first line that is a whole object with "id"
- *             {"id": …}
+ *   lines     {"id": …}        one node a line (JSON lines); recognised by a first line that is a whole object
+ *             {"id": …}        with an "id"
  *
  * All or nothing: a feed with anything wrong in it makes no table, and the one in use stays. Everything that is wrong
  * is said at once, up to what config_errors keeps:
@@ -19,7 +19,7 @@
 #include "common/config/config_errors.h"
 #include "ingress/route/route.h"
 
-/* A document is in memory as a tree, many times its text, before the first node is looked at; lines are so one by one. */
+/* A document is in memory as a tree, many times its text, before the first node is looked at; of lines only one is. */
 #define FEED_DOCUMENT_BYTES_MAX ((size_t)64 << 20)
 #define FEED_LINE_BYTES_MAX     ((size_t)1 << 20) /* ROUTE_NAMES_MAX names with targets need half of it at most */
 

@@ -1,4 +1,5 @@
-/* feed_row.c - the keys of a node, one reader each, in the order of docs/feed.md; then what concerns several of them. */
+/* feed_row.c - the keys of a node, one reader each, in the order of docs/feed.md; then what concerns
+ * several of them. */
 #include "ingress/feed/feed_row.h"
 
 #include <stdlib.h>

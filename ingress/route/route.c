@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/bug.h"
+#include "common/crypto/crypto.h"
 #include "ingress/route/route_priv.h"
 
 const char *route_result_name(enum route_result result)
@@ -34,7 +35,7 @@ void route_row_free(struct route_row *row)
     if (!row)
         return;
     if (row->node.preshared_key)
-        explicit_bzero((uint8_t *)row->node.preshared_key, ROUTE_KEY_BYTES);
+        crypto_wipe((uint8_t *)row->node.preshared_key, ROUTE_KEY_BYTES);
     free(row);
 }
 

@@ -21,7 +21,7 @@
 
 /* The least a row may say, with room for more. */
 #define ROW_WITH(id, key, more)                                                                                        \
-    "{\"id\":\"" id "\",\"names\":[\"" id ".net\"],\"key\":\"" key "\",\"peerapi6\":41112,\"ports\":[443],"             \
+    "{\"id\":\"" id "\",\"names\":[\"" id ".net\"],\"key\":\"" key "\",\"peerapi6\":41112,\"ports\":[443],"            \
     "\"funnel\":{\"admin\":true,\"node\":\"ask\"}" more "}"
 #define ROW(id, key)    ROW_WITH(id, key, "")
 #define DOCUMENT(nodes) "{\"version\":1,\"nodes\":[" nodes "]}"
@@ -331,7 +331,8 @@ static void required_keys(void **state)
 static void conflicts(void **state)
 {
     (void)state;
-    expect_error(DOCUMENT(ROW("a", KEY_A) "," ROW("a", KEY_B)), "f.json: nodes[1].id: 'a' is the id of an earlier node");
+    expect_error(DOCUMENT(ROW("a", KEY_A) "," ROW("a", KEY_B)),
+                 "f.json: nodes[1].id: 'a' is the id of an earlier node");
     expect_error(DOCUMENT(ROW("a", KEY_A) "," ROW("b", KEY_A)), "f.json: nodes[1].key: is the key of node 'a' too");
     expect_error(ROW("a", KEY_A) "\n\n" ROW("b", KEY_A), "f.json:3: key: is the key of node 'a' too");
 #define WITH_ADDRESS(id, key, address, more) ROW_WITH(id, key, ",\"addresses\":[\"fd00::" address "\"]" more)
@@ -346,8 +347,8 @@ static void conflicts(void **state)
 static void one_name_of_several_nodes_keeps_order(void **state)
 {
     (void)state;
-    static const char row[] = "{\"id\":\"n%u\",\"names\":[\"x\"],\"key\":\"%064x\",\"transport\":\"tcp\",\"ports\":[443],"
-                              "\"funnel\":{\"admin\":true,\"node\":true}}\n";
+    static const char row[] = "{\"id\":\"n%u\",\"names\":[\"x\"],\"key\":\"%064x\",\"transport\":\"tcp\","
+                              "\"ports\":[443],\"funnel\":{\"admin\":true,\"node\":true}}\n";
     char text[ROUTE_NODES_PER_NAME * 256 + 256] = "";
     struct route_match m;
 

@@ -52,7 +52,8 @@ static void target_is_the_visitors_unless_rewritten(void **state)
 {
     (void)state;
     struct route_builder *b = builder_new();
-    const struct route_name names[] = {{.name = "*.a"}, {.name = "www.b", .target = "node.ts.net", .target_port = 8443}};
+    const struct route_name names[] = {{.name = "*.a"},
+                                       {.name = "www.b", .target = "node.ts.net", .target_port = 8443}};
     struct route_node n = node_of("n", names, 2);
     struct route_match m;
 
