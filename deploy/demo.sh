@@ -29,15 +29,17 @@ pids=()
 
 finish() {
     local status=$?
-    trap - EXIT INT TERM
+    trap - EXIT
+    trap '' INT TERM
+    set +e
     if [ $status != 0 ] && [ $status != 130 ]; then
         for log in "$work"/*.log; do
             [ -s "$log" ] && printf '\n-- %s\n' "$(basename "$log")" && tail -n 30 "$log"
         done >&2
     fi
     for pid in "${pids[@]}"; do
-        kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
-    done
+        kill "$pid" && wait "$pid"
+    done 2>/dev/null
     rm -rf "$work"
     exit $status
 }
