@@ -7,6 +7,8 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 
+#define DETAIL (PEERAPI_REASON_MAX + 16)
+
 static void detach(struct flow *flow, ts_t now)
 {
     struct worker *worker = flow->worker;
@@ -41,19 +43,28 @@ static struct visitor *leave_offer(struct flow *flow, ts_t now)
     return v;
 }
 
+/* what the node said, for the log: status and the start of its text, in printable ASCII */
+static void describe(const struct peerapi_answer *answer, char out[DETAIL])
+{
+    int n = snprintf(out, DETAIL, "%u ", answer->status);
+
+    for (size_t i = 0; i < answer->reason_len && n < DETAIL - 1; i++)
+        out[n++] = answer->reason[i] >= 0x20 && answer->reason[i] < 0x7f ? answer->reason[i] : '?';
+    out[n] = 0;
+}
+
 static void offer_failed(struct flow *flow, ts_t now)
 {
     struct worker *worker = flow->worker;
     enum reason reason = flow->offer->reason;
     const struct peerapi_answer *answer = &flow->offer->answer;
-    char detail[LOG_QUOTE] = "", quoted[LOG_QUOTE];
+    char detail[DETAIL] = "", quoted[LOG_QUOTE];
 
-    if (answer->status) {
-        log_quote(quoted, 100, answer->reason, answer->reason_len);
-        snprintf(detail, sizeof(detail), "%u %s", answer->status, quoted);
-    }
-    log_debug("offer", "event=failed id=%llu node=\"%s\" reason=%s %s", (unsigned long long)flow->visitor->visit.id,
-              flow->link->row->id, reason_name(reason), detail);
+    if (answer->status)
+        describe(answer, detail);
+    log_debug("offer", "event=failed id=%llu node=\"%s\" reason=%s answer=%s",
+              (unsigned long long)flow->visitor->visit.id, flow->link->row->id, reason_name(reason),
+              log_quote(quoted, sizeof(quoted), detail, strlen(detail)));
     struct visitor *v = leave_offer(flow, now);
 
     v->attempt++;

@@ -48,8 +48,11 @@ static bool source_enter(struct limits *limits, const struct addr *source, unsig
     unsigned least = UINT32_MAX;
 
     slots(limits, source, slot);
-    for (int row = 0; row < LIMITS_ROWS; row++)
-        least = MIN(least, atomic_fetch_add_explicit(slot[row], 1, memory_order_relaxed));
+    for (int row = 0; row < LIMITS_ROWS; row++) {
+        unsigned before = atomic_fetch_add_explicit(slot[row], 1, memory_order_relaxed);
+
+        least = MIN(least, before);
+    }
     if (least < max)
         return true;
     source_leave(limits, source);

@@ -331,10 +331,13 @@ static size_t output_tcp(struct tunnel *t, uint8_t *buf, size_t cap, struct endp
 
         if (len == 0)
             break;
-        BUG_ON(of_tcp(next) != peer);
+        if (of_tcp(next) != peer) { /* the first one had nothing after all */
+            peer = of_tcp(next);
+            at = path_data(&peer->path);
+        }
         int datagram = wg_peer_seal(peer->wg, buf, len, peer->mtu, now);
 
-        if (datagram < 0) /* the session ended with this very packet's number: TCP sends it again */
+        if (datagram < 0 || at.kind == ENDPOINT_NONE) /* no session after all: TCP sends it again */
             continue;
         *to = at;
         return (size_t)datagram;
