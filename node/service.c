@@ -21,7 +21,7 @@ static size_t fit(const struct node_config_service *s, const char *name)
     const char *suffix = s->name + 1; /* with its dot */
     size_t suffix_len = strlen(suffix);
 
-    return len > suffix_len && strcasecmp(name + len - suffix_len, suffix) == 0 ? suffix_len : 0;
+    return len > suffix_len && name[0] != '.' && strcasecmp(name + len - suffix_len, suffix) == 0 ? suffix_len : 0;
 }
 
 int service_find(const struct node_config *config, const char *name, uint16_t port)
