@@ -145,3 +145,20 @@ void stretch_forget(struct stretch *s, struct pool *pool, uint64_t upto)
     }
     s->base = upto;
 }
+
+void stretch_cut(struct stretch *s, struct pool *pool, uint64_t from)
+{
+    BUG_ON(from < s->base);
+    uint64_t first = s->base / pool->chunk_bytes;
+    uint64_t cut = from / pool->chunk_bytes + (from % pool->chunk_bytes != 0);
+
+    for (uint64_t c = cut; s->chunks && c - first < s->slots_count; c++) {
+        uint8_t **slot = slot_of(s, c);
+
+        if (*slot) {
+            pool_put(pool, *slot);
+            *slot = NULL;
+            s->chunks--;
+        }
+    }
+}

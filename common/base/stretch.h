@@ -47,6 +47,9 @@ void stretch_load(const struct stretch *s, const struct pool *pool, uint64_t at,
  * Chunks that hold `upto` itself stay: call stretch_trim when the queue has run empty. */
 void stretch_forget(struct stretch *s, struct pool *pool, uint64_t upto);
 
+/* stretch_cut - nothing from `from` (>= base) on is wanted any more; chunks that lie wholly behind it go back. */
+void stretch_cut(struct stretch *s, struct pool *pool, uint64_t from);
+
 /* stretch_trim - nothing is stored at or after base: give every chunk and the slot array back. */
 void stretch_trim(struct stretch *s, struct pool *pool);
 
