@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 
 #include "common/base/addr.h"
+#include "common/base/list.h"
 #include "common/base/pool.h"
 #include "common/base/rng.h"
 #include "common/base/ts.h"
@@ -38,21 +39,21 @@ struct tcp_config {
 /* tcp_config_default - sensible values for all but rng and pool. */
 void tcp_config_default(struct tcp_config *config);
 
-/* One peer of the stack, embedded by its owner. Fields are the engine's. */
+/* One peer of the stack, embedded by its owner. Fields are the engine's; `owner` may be read. */
 struct tcp_peer {
     struct tcp_stack *stack;
     void *owner;
-    uint16_t mtu;      /* largest IP packet towards it */
+    uint16_t mtu; /* largest IP packet towards it */
     bool blocked;
-    struct tcp_conn *conns; /* all connections with it */
     size_t conns_count;
-    struct tcp_conn *ready_first, *ready_last; /* connections that have something to send */
-    struct tcp_peer *ready_next, *ready_prev;  /* peers that are pulled next (not blocked, ready) */
-    bool in_ready;
-    uint8_t resets_pending; /* resets for unknown connections waiting to be sent; see tcp_stack.c */
-    void *resets;
+    struct list conns;      /* all connections with it */
+    struct list time_waits; /* and what is left of old ones */
+    struct list ready;      /* connections that have something to send, in turn */
+    struct list ready_link; /* among the stack's peers to be pulled: not blocked, something ready */
 };
 
+/* tcp_peer_init - mtu >= TCP_PEER_MTU_MIN. */
+#define TCP_PEER_MTU_MIN 576
 void tcp_peer_init(struct tcp_peer *peer, struct tcp_stack *stack, void *owner, uint16_t mtu);
 /* tcp_peer_deinit - every connection with it ends at once, without a packet: those still held by their owner get a
  * TCP_EVENT_CLOSED with ERR_CLOSED. */

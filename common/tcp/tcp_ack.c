@@ -1,0 +1,131 @@
+/* What an acknowledgement means for sending: bytes to forget, segments delivered or lost, time measured, the window. */
+#include "common/base/bug.h"
+#include "common/tcp/tcp_conn_priv.h"
+
+/* the 64-bit position of a sequence number of ours, nearest to what is unacknowledged */
+static uint64_t position(const struct tcp_conn *c, uint32_t seq)
+{
+    return c->snd_una + (uint64_t)(int64_t)(int32_t)(seq - (c->iss + (uint32_t)c->snd_una));
+}
+
+/* RFC 2883 section 4: the first block lies below the ACK, or inside the second block */
+static bool dsack_seen(const struct tcp_header *h)
+{
+    const struct tcp_sack_block *b = h->sack;
+
+    if (h->sack_count == 0)
+        return false;
+    if ((int32_t)(b[0].end - h->ack) <= 0)
+        return true;
+    return h->sack_count > 1 && (int32_t)(b[0].start - b[1].start) >= 0 && (int32_t)(b[1].end - b[0].end) >= 0;
+}
+
+static void take_sacks(struct tcp_conn *c, const struct tcp_header *h, struct tcp_delivery *d)
+{
+    for (uint8_t i = 0; c->sack_ok && i < h->sack_count; i++) {
+        uint64_t start = position(c, h->sack[i].start), end = position(c, h->sack[i].end);
+
+        if ((int64_t)(start - c->snd_una) >= 0 && start < end && end <= c->snd_nxt)
+            tcp_track_sacked(&c->track, start, end, d);
+    }
+}
+
+/* RFC 9293 section 3.10.7.4, "SND.WND should be updated" */
+static void take_window(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack)
+{
+    if (at < c->snd_wl1 || (at == c->snd_wl1 && ack < c->snd_wl2))
+        return;
+    uint32_t window = (uint32_t)h->window << c->snd_shift;
+
+    c->snd_edge = ack + window;
+    c->snd_window_max = MAX(c->snd_window_max, window);
+    c->snd_wl1 = at;
+    c->snd_wl2 = ack;
+}
+
+static void take_rtt(struct tcp_conn *c, const struct tcp_header *h, const struct tcp_delivery *d, ts_t now)
+{
+    if (d->rtt_ns) {
+        tcp_rtt_sample(&c->rtt, d->rtt_ns, now);
+    } else if (d->again && c->ts_ok && h->ts_echo) { /* sent again: only the timestamp tells which time, RFC 7323 */
+        uint32_t ms = tcp_conn_ts(c, now) - h->ts_echo;
+
+        if (ms < TCP_RTO_MAX_NS / TS_MS)
+            tcp_rtt_sample(&c->rtt, MAX(ms, 1u) * TS_MS, now);
+    }
+}
+
+/* una moved: bytes go, the owner may hear of it */
+static void forget_acked(struct tcp_conn *c, uint64_t ack, ts_t now)
+{
+    c->snd_una = ack;
+    tcp_sendq_acked(&c->sendq, c->stack->config.pool, MIN(ack, c->sendq.end));
+    c->persist_backoff = 0;
+    c->stalled_since = ack < tcp_conn_owes(c) ? now : TS_NEVER;
+    if (ack == tcp_conn_owes(c))
+        tcp_conn_event(c, TCP_EVENT_DRAINED);
+    tcp_stack_feed(c->stack);
+}
+
+/* enough room came back to be worth the owner's while */
+static void tell_writable(struct tcp_conn *c)
+{
+    size_t limit = MIN(MAX((size_t)c->cc.cwnd * 2, (size_t)TCP_SEND_QUEUE_START), c->stack->config.send_queue_max);
+    size_t used = tcp_sendq_used(&c->sendq);
+
+    if (!c->write_wanted || !list_empty(&c->wait_link) || used > limit - limit / 4)
+        return;
+    c->write_wanted = false;
+    if (tcp_can_write(c))
+        tcp_conn_event(c, TCP_EVENT_WRITABLE);
+}
+
+void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, size_t payload_len,
+                    ts_t now)
+{
+    struct tcp_delivery d = {.now = now, .rtt_min_ns = c->rtt.min_ns};
+    uint64_t pipe_before = tcp_track_pipe(&c->track), moved = ack > c->snd_una ? ack - c->snd_una : 0;
+    bool dsack = c->sack_ok && dsack_seen(h);
+
+    (void)payload_len;
+    take_window(c, h, at, ack);
+    if (c->snd_edge <= c->snd_nxt && c->stalled_since != TS_NEVER && tcp_track_empty(&c->track))
+        c->stalled_since = now; /* a closed window with a live peer is no timeout, RFC 9293 section 3.8.6.1 */
+    if (moved) {
+        tcp_track_acked(&c->track, ack, &d);
+        forget_acked(c, ack, now);
+    }
+    take_sacks(c, h, &d);
+    if (tcp_track_empty(&c->track) && !moved)
+        return;
+    take_rtt(c, h, &d, now);
+
+    struct tcp_loss_ctx ctx = tcp_conn_loss(c, now);
+
+    if (moved && c->ts_ok && h->ts_echo)
+        tcp_loss_eifel(&ctx, h->ts_echo);
+    uint64_t wait_ns = tcp_loss_acked(&ctx, &d, moved, dsack);
+
+    if (d.bytes > 0) {
+        struct tcp_cc_ack cc_ack = {
+            .now = now,
+            .delivered = d.bytes,
+            .rtt_ns = d.rtt_ns,
+            .srtt_ns = c->rtt.srtt_ns,
+            .una = c->snd_una,
+            .nxt = c->snd_nxt,
+            .pipe_before = pipe_before,
+            .recovery = c->loss.repair == TCP_REPAIR_RECOVERY,
+        };
+
+        c->cc.ops->on_ack(&c->cc, &cc_ack);
+        c->tlp_due = false;
+    }
+    if (d.bytes > 0 || moved)
+        tcp_conn_send_timer_rearm(c, now);
+    if (wait_ns && c->at[TCP_TIMER_SEND] > now + wait_ns) {
+        c->send_timer = TCP_SEND_REORDER;
+        c->at[TCP_TIMER_SEND] = now + wait_ns;
+    }
+    tell_writable(c);
+}

@@ -1,0 +1,84 @@
+/* tcp_cc.h - congestion control behind a small interface: how much may travel, and how fast.
+ *
+ * An algorithm hears what happened on the path and keeps `cwnd`. Loss detection (tcp_loss) decides that something was
+ * lost; the algorithm decides what that means. It sees bytes and time only, never a segment. */
+#ifndef TCP_TCP_CC_H
+#define TCP_TCP_CC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/ts.h"
+
+/* RFC 6928: ten segments, but no more than 14600 bytes unless two segments are larger */
+static inline uint32_t tcp_cc_initial_window(uint16_t mss)
+{
+    uint32_t two = 2u * mss, most = two > 14600 ? two : 14600;
+
+    return 10u * mss < most ? 10u * mss : most;
+}
+
+/* What one acknowledgement told. */
+struct tcp_cc_ack {
+    ts_t now;
+    uint64_t delivered;  /* bytes newly acknowledged or sacked */
+    uint64_t rtt_ns;     /* 0: no sample */
+    uint64_t srtt_ns;    /* 0: none yet */
+    uint64_t una, nxt;   /* stream positions: what is acknowledged, what is sent */
+    uint64_t pipe_before; /* bytes travelling before this acknowledgement */
+    bool recovery;       /* losses are being repaired */
+};
+
+struct tcp_cubic {
+    double w_max;     /* bytes; the window before the last reduction */
+    double k_s;       /* seconds to reach w_max again */
+    double w_est;     /* what Reno would have, RFC 9438 section 4.3 */
+    double cwnd_part; /* bytes of growth not yet a whole byte */
+    ts_t epoch_at;    /* start of this congestion avoidance; 0: not begun */
+    double cwnd_epoch; /* cwnd at that moment */
+};
+
+/* HyStart++, RFC 9406 */
+struct tcp_hystart {
+    uint64_t round_end;      /* the round is over when this position is acknowledged */
+    uint64_t last_min_ns;    /* smallest rtt of the last round; UINT64_MAX: none */
+    uint64_t round_min_ns;
+    uint64_t css_base_ns;    /* smallest rtt when conservative slow start began; 0: not in it */
+    uint8_t samples;         /* in this round, sticks at 255 */
+    uint8_t css_rounds;
+};
+
+struct tcp_cc_ops;
+
+struct tcp_cc {
+    const struct tcp_cc_ops *ops;
+    uint32_t cwnd;     /* bytes that may travel */
+    uint32_t ssthresh; /* UINT32_MAX: not yet known */
+    uint32_t undo_cwnd, undo_ssthresh; /* before the last reduction; 0: nothing to undo */
+    uint16_t mss;
+    struct tcp_cubic cubic;
+    struct tcp_hystart hystart;
+};
+
+struct tcp_cc_ops {
+    const char *name;
+    void (*init)(struct tcp_cc *cc, uint16_t mss);
+    void (*on_ack)(struct tcp_cc *cc, const struct tcp_cc_ack *ack);
+    /* on_loss - the first loss of an episode; in_flight: bytes sent and not acknowledged */
+    void (*on_loss)(struct tcp_cc *cc, uint64_t in_flight, ts_t now);
+    /* on_rto - the retransmission timer fired for the first time since the last progress */
+    void (*on_rto)(struct tcp_cc *cc, uint64_t in_flight, ts_t now);
+    /* on_undo - the last reduction was a mistake */
+    void (*on_undo)(struct tcp_cc *cc);
+    /* pacing_rate - bytes a second to send at; 0: as fast as cwnd allows */
+    uint64_t (*pacing_rate)(const struct tcp_cc *cc, uint64_t srtt_ns);
+};
+
+extern const struct tcp_cc_ops tcp_cubic_ops;
+
+/* tcp_hystart_* - used by algorithms with a slow start. */
+void tcp_hystart_init(struct tcp_hystart *h);
+/* tcp_hystart_grow - by how many bytes slow start grows for this acknowledgement; *leave: slow start should end. */
+uint64_t tcp_hystart_grow(struct tcp_hystart *h, const struct tcp_cc_ack *ack, uint16_t mss, bool *leave);
+
+#endif

@@ -1,0 +1,261 @@
+/* tcp_conn_priv.h - a connection and its stack, seen from inside.
+ *
+ * Stream positions are 64-bit counts from the initial sequence number: 0 is the SYN, 1 the first byte, and the FIN
+ * comes right after the last byte. Only parsing and emitting knows 32-bit sequence numbers, so nothing inside wraps.
+ *
+ * Who does what:
+ *      tcp_stack.c     peers, listeners, look-up, whose turn it is to send, events, expiry
+ *      tcp_conn.c      birth, state, death; what the owner calls
+ *      tcp_input.c     a segment arrived (RFC 9293 section 3.10.7)
+ *      tcp_ack.c       what its acknowledgement means for sending
+ *      tcp_output.c    what to send next, and writing it
+ *      tcp_timers.c    what the deadlines mean
+ *
+ * Every entry point ends with tcp_conn_settle: it puts the connection among those ready to send, or takes it out, sets
+ * its timer, and frees it when nobody needs it. Nothing may touch a connection after that. */
+#ifndef TCP_TCP_CONN_PRIV_H
+#define TCP_TCP_CONN_PRIV_H
+
+#include "common/base/bucket.h"
+#include "common/base/list.h"
+#include "common/base/map.h"
+#include "common/base/timerq.h"
+#include "common/ip/tcp_header.h"
+#include "common/tcp/tcp.h"
+#include "common/tcp/tcp_loss.h"
+#include "common/tcp/tcp_ports.h"
+#include "common/tcp/tcp_recvq.h"
+#include "common/tcp/tcp_reply.h"
+#include "common/tcp/tcp_sendq.h"
+#include "common/tcp/tcp_window.h"
+
+#define TCP_MSS_DEFAULT        536 /* without the option, RFC 9293 section 3.7.1; ours never asks for less */
+#define TCP_DELAYED_ACK_NS     (40 * TS_MS)
+#define TCP_PACE_QUANTUM_NS    (1 * TS_MS)
+#define TCP_RETRY_NS           (10 * TS_MS) /* when memory is out and nothing else would wake us */
+#define TCP_KEEPALIVE_EVERY_NS (75 * TS_S)
+#define TCP_KEEPALIVE_PROBES   9
+#define TCP_BURST              8 /* segments of one connection before the next one's turn */
+#define TCP_CHALLENGES_PER_S   100 /* RFC 5961 section 7 */
+#define TCP_PAWS_VALID_NS      (24 * 24 * 3600 * TS_S) /* RFC 7323 section 5.5 */
+#define TCP_SEND_QUEUE_START   (256u * 1024) /* until the congestion window asks for more */
+
+enum tcp_state {
+    TCP_CLOSED = 0,
+    TCP_SYN_SENT,
+    TCP_SYN_RECEIVED,
+    TCP_ESTABLISHED,
+    TCP_FIN_WAIT_1,
+    TCP_FIN_WAIT_2,
+    TCP_CLOSE_WAIT,
+    TCP_CLOSING,
+    TCP_LAST_ACK,
+    TCP_TIME_WAIT, /* the network side lives on in a struct tcp_timewait */
+    TCP_STATE_COUNT
+};
+
+enum tcp_timer {
+    TCP_TIMER_SEND = 0, /* for what is in flight; see enum tcp_send_timer */
+    TCP_TIMER_ACK,      /* delayed acknowledgement */
+    TCP_TIMER_PACE,     /* nothing more goes out before */
+    TCP_TIMER_LIFE,     /* user timeout, keepalive, or the end of an orphan */
+    TCP_TIMER_COUNT
+};
+
+/* What the send timer waits for: one thing at a time. */
+enum tcp_send_timer {
+    TCP_SEND_RTO = 0,
+    TCP_SEND_TLP,
+    TCP_SEND_REORDER,
+    TCP_SEND_PERSIST,
+};
+
+struct tcp_conn {
+    struct map_node node; /* in tcp_stack.conns while attached */
+    struct list peer_link, ready_link, event_link;
+    struct list wait_link; /* a writer without memory: in tcp_stack.starving; half open: in its listener's list */
+    struct tcp_stack *stack;
+    struct tcp_peer *peer; /* NULL once the peer is gone: closed then */
+    void *ctx;
+    struct addrport local, remote;
+    struct timer timer; /* the earliest of at[] */
+    ts_t at[TCP_TIMER_COUNT];
+
+    enum tcp_state state : 8;
+    enum tcp_send_timer send_timer : 8;
+    unsigned events : 8;    /* enum tcp_event_flag, waiting to be taken */
+    unsigned burst : 8;     /* segments sent in this turn */
+    bool attached : 1;      /* found by segments */
+    bool released : 1;      /* the owner is gone */
+    bool passive : 1;       /* opened by the peer */
+    bool announced : 1;     /* passive: its owner knows of it */
+    bool port_taken : 1;    /* local port is from tcp_ports */
+    bool ts_ok : 1, sack_ok : 1, shift_ok : 1; /* agreed options; in SYN_SENT: offered */
+    bool syn_due : 1;
+    bool ack_due : 1;
+    bool rst_due : 1;
+    bool probe_due : 1;     /* a keepalive or zero-window probe */
+    bool tlp_due : 1;
+    bool override : 1;      /* persist timer: send even a silly small segment */
+    bool fin_queued : 1;    /* the owner is done writing */
+    bool fin_received : 1;  /* the peer's FIN is in order */
+    bool write_wanted : 1;  /* the owner found the queue full */
+    uint8_t snd_shift;      /* of the windows the peer sends */
+    uint8_t syn_tries, keepalive_tries, persist_backoff;
+    uint16_t mss;           /* payload of a full segment */
+    int error;              /* why it is closed */
+
+    uint32_t iss, irs;
+    uint64_t snd_una, snd_nxt; /* positions; the FIN counts */
+    uint64_t snd_edge;         /* first position the peer's window does not allow */
+    uint64_t snd_wl1, snd_wl2; /* segment of the last window update: its position, its ACK */
+    uint32_t snd_window_max;   /* largest window the peer ever offered */
+    uint32_t rcv_unacked;      /* bytes received since our last ACK */
+    struct tcp_sendq sendq;
+    struct tcp_track track;
+    struct tcp_rtt rtt;
+    struct tcp_loss loss;
+    struct tcp_cc cc;
+    ts_t pace_at;              /* when all that was sent will have left at the pace */
+    ts_t stalled_since;        /* oldest unanswered thing; TS_NEVER: nothing is */
+    ts_t heard_at;             /* last segment from the peer */
+
+    struct tcp_recvq recvq;
+    struct tcp_window window;
+    uint64_t rcv_fin;          /* position of the peer's FIN; UINT64_MAX: not known */
+    struct tcp_range dsack;    /* to be reported once; empty: none */
+    uint64_t last_ack_sent;    /* position; RFC 7323 section 4.3 */
+    uint32_t ts_recent;
+    uint32_t ts_offset;        /* ours */
+    ts_t ts_recent_at;
+
+    uint64_t bytes_retransmitted;
+};
+
+struct tcp_listener {
+    struct tcp_listener *next;
+    uint16_t port;
+    uint32_t backlog, half_open_count;
+    struct list half_open; /* connections whose handshake is not done */
+    void *ctx;
+};
+
+struct tcp_stack {
+    struct tcp_config config;
+    struct map conns, time_waits;
+    struct map_seed map_seed, isn_secret, ts_secret;
+    struct list ready_peers; /* whose turn it is; blocked ones are not here */
+    struct list events;      /* connections with events */
+    struct list starving;    /* writers waiting for memory, longest first */
+    struct list time_wait_order; /* oldest first */
+    struct timerq timers;
+    struct timer time_wait_timer;
+    struct tcp_listener *listeners;
+    struct tcp_ports ports;
+    struct tcp_replies replies;
+    struct bucket challenges;
+    ts_t now; /* never goes back */
+    struct tcp_stack_stats stats;
+};
+
+/* -- tcp_stack.c */
+ts_t tcp_stack_clock(struct tcp_stack *stack, ts_t now);
+uint64_t tcp_stack_hash(const struct tcp_stack *stack, const struct tcp_peer *peer, const struct addrport *local,
+                        const struct addrport *remote);
+struct tcp_conn *tcp_stack_find(const struct tcp_stack *stack, const struct tcp_peer *peer,
+                                const struct addrport *local, const struct addrport *remote);
+struct tcp_listener *tcp_stack_listener(const struct tcp_stack *stack, uint16_t port);
+/* tcp_stack_full - conns_max is reached, even after giving up the oldest TIME-WAIT. */
+bool tcp_stack_full(struct tcp_stack *stack);
+/* tcp_stack_feed - chunks may have come back: wake as many starving writers as can be served. */
+void tcp_stack_feed(struct tcp_stack *stack);
+void tcp_peer_ready(struct tcp_peer *peer);
+
+/* -- tcp_conn.c */
+/* tcp_conn_new - in state CLOSED, attached; NULL: no memory or too many. */
+struct tcp_conn *tcp_conn_new(struct tcp_peer *peer, const struct addrport *local, const struct addrport *remote,
+                              ts_t now);
+/* tcp_conn_settle - see the top. */
+void tcp_conn_settle(struct tcp_conn *c);
+/* tcp_conn_state_set - the only writer of `state`. */
+void tcp_conn_state_set(struct tcp_conn *c, enum tcp_state to, const char *cause);
+/* tcp_conn_established - the handshake is done. */
+void tcp_conn_established(struct tcp_conn *c, ts_t now);
+/* tcp_conn_close - dead: queues go, the owner hears of `error` (0: an orderly end). */
+void tcp_conn_close(struct tcp_conn *c, int error, const char *cause);
+/* tcp_conn_reset - the same, and the peer hears of it too. */
+void tcp_conn_reset(struct tcp_conn *c, int error, const char *cause);
+/* tcp_conn_orphan - its peer goes: close without a packet, and settle. */
+void tcp_conn_orphan(struct tcp_conn *c);
+/* tcp_conn_not_half_open - the handshake is over, one way or the other. */
+void tcp_conn_not_half_open(struct tcp_conn *c);
+void tcp_conn_event(struct tcp_conn *c, unsigned flags);
+const char *tcp_state_name(enum tcp_state state);
+
+/* tcp_conn_owes - position after the last thing to be sent: bytes, then the FIN. */
+static inline uint64_t tcp_conn_owes(const struct tcp_conn *c)
+{
+    return c->sendq.end + c->fin_queued;
+}
+
+/* tcp_conn_rcv_next - RCV.NXT as a position. */
+static inline uint64_t tcp_conn_rcv_next(const struct tcp_conn *c)
+{
+    return c->recvq.next + c->fin_received;
+}
+
+/* tcp_conn_ts - our timestamp clock, 1 ms a tick. RFC 7323 section 5.4. */
+static inline uint32_t tcp_conn_ts(const struct tcp_conn *c, ts_t now)
+{
+    return (uint32_t)(now / TS_MS) + c->ts_offset;
+}
+
+static inline bool tcp_conn_synchronized(const struct tcp_conn *c)
+{
+    return c->state >= TCP_ESTABLISHED && c->state <= TCP_LAST_ACK;
+}
+
+struct tcp_loss_ctx tcp_conn_loss(struct tcp_conn *c, ts_t now);
+
+/* -- tcp_input.c */
+enum tcp_in tcp_conn_input(struct tcp_conn *c, const struct tcp_header *h, const uint8_t *payload, size_t len, ts_t now);
+/* tcp_listener_input - a SYN for a listener. */
+enum tcp_in tcp_listener_input(struct tcp_listener *l, struct tcp_peer *peer, const struct addrport *local,
+                               const struct addrport *remote, const struct tcp_header *h, ts_t now);
+
+/* -- tcp_ack.c */
+/* tcp_conn_acked - an acceptable acknowledgement of everything before `ack`, in a segment at position `at`. */
+void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, size_t payload_len,
+                    ts_t now);
+
+/* -- tcp_output.c */
+enum tcp_plan_kind {
+    TCP_PLAN_NOTHING = 0,
+    TCP_PLAN_RST,
+    TCP_PLAN_SYN,
+    TCP_PLAN_ACK,
+    TCP_PLAN_AGAIN, /* a lost segment */
+    TCP_PLAN_TLP_AGAIN,
+    TCP_PLAN_NEW,
+    TCP_PLAN_PROBE, /* an old sequence number, to be answered with an ACK */
+};
+struct tcp_plan {
+    enum tcp_plan_kind kind;
+    bool window_closed; /* NOTHING: there is something, but the peer's window keeps it */
+    uint64_t start;
+    uint16_t len; /* a FIN counted as one */
+    struct tcp_sent *sent;
+};
+/* tcp_conn_plan - what this connection would send now. */
+struct tcp_plan tcp_conn_plan(const struct tcp_conn *c);
+/* tcp_conn_output - write the planned packet; 0: there is none. */
+size_t tcp_conn_output(struct tcp_conn *c, uint8_t *buf, size_t cap, ts_t now);
+
+/* -- tcp_timers.c */
+/* tcp_conn_send_timer_rearm - after an acknowledgement or a sending: what to wait for next. */
+void tcp_conn_send_timer_rearm(struct tcp_conn *c, ts_t now);
+/* tcp_conn_life_at - the deadline of TCP_TIMER_LIFE in this state. */
+ts_t tcp_conn_life_at(const struct tcp_conn *c);
+void tcp_conn_expire(struct tcp_conn *c, ts_t now);
+
+#endif

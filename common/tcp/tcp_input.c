@@ -1,0 +1,364 @@
+/* A segment arrived: RFC 9293 section 3.10.7, in its order, with RFC 7323 (timestamps) and RFC 5961 (blind attacks)
+ * where they belong. */
+#include <errno.h>
+
+#include "common/base/bug.h"
+#include "common/base/err.h"
+#include "common/ip/ip.h"
+#include "common/tcp/tcp_conn_priv.h"
+
+/* the 64-bit position of a sequence number of the peer's, nearest to what is expected next */
+static int64_t position(const struct tcp_conn *c, uint32_t seq)
+{
+    uint64_t next = tcp_conn_rcv_next(c);
+
+    return (int64_t)next + (int32_t)(seq - (c->irs + (uint32_t)next));
+}
+
+/* What a SYN says about the peer. Options count only if both sides sent them. */
+static void take_syn_options(struct tcp_conn *c, const struct tcp_header *h, ts_t now)
+{
+    size_t headers = ip_header_len(&c->local.addr) + TCP_HEADER_MIN;
+    uint16_t ours = (uint16_t)(c->peer->mtu - headers), theirs = h->mss ? h->mss : TCP_MSS_DEFAULT;
+
+    c->irs = h->seq;
+    c->ts_ok &= h->has_timestamp;
+    c->sack_ok &= h->sack_permitted;
+    c->shift_ok &= h->has_window_shift;
+    c->snd_shift = c->shift_ok ? h->window_shift : 0;
+    if (!c->shift_ok)
+        c->window.shift = 0;
+    /* a tiny MSS would cost us more than it gives the peer */
+    c->mss = MAX(MIN(ours, theirs), (uint16_t)64);
+    if (c->ts_ok) {
+        c->mss = (uint16_t)(c->mss - TCP_TIMESTAMP_LEN);
+        c->ts_recent = h->ts_value;
+        c->ts_recent_at = now;
+    }
+    c->window.edge = 1;
+    c->snd_wl1 = 0;
+    c->snd_wl2 = 0;
+    c->snd_window_max = h->window;
+    c->snd_edge = 1 + (uint64_t)h->window; /* a SYN's window is not scaled */
+}
+
+static void challenge(struct tcp_conn *c, ts_t now)
+{
+    if (!bucket_take(&c->stack->challenges, now))
+        return;
+    c->ack_due = true;
+    c->stack->stats.challenges++;
+}
+
+/* -- SYN-SENT, RFC 9293 section 3.10.7.3 ----------------------------------------------------------------------- */
+
+static enum tcp_in input_syn_sent(struct tcp_conn *c, const struct tcp_header *h, ts_t now)
+{
+    bool ack_ok = (h->flags & TCP_ACK) && h->ack == c->iss + 1 && c->snd_nxt == 1;
+
+    if ((h->flags & TCP_ACK) && !ack_ok) {
+        if (h->flags & TCP_RST)
+            return TCP_IN_OUT_OF_WINDOW;
+        if (tcp_replies_reset(&c->stack->replies, c->peer, &c->local, &c->remote, h, 0, now))
+            c->stack->stats.resets_out++;
+        return TCP_IN_OUT_OF_WINDOW;
+    }
+    if (h->flags & TCP_RST) {
+        if (!ack_ok)
+            return TCP_IN_OUT_OF_WINDOW;
+        c->stack->stats.resets_in++;
+        tcp_conn_close(c, -ECONNREFUSED, "refused");
+        return TCP_IN_OK;
+    }
+    if (!(h->flags & TCP_SYN))
+        return TCP_IN_OUT_OF_WINDOW;
+    c->heard_at = now;
+    take_syn_options(c, h, now);
+    if (!ack_ok) { /* simultaneous open */
+        tcp_conn_state_set(c, TCP_SYN_RECEIVED, "simultaneous open");
+        c->syn_due = true;
+        return TCP_IN_OK;
+    }
+    c->snd_una = 1;
+    if (c->syn_tries == 1)
+        tcp_rtt_sample(&c->rtt, MAX(ts_since(now, c->pace_at), (uint64_t)1), now);
+    c->ack_due = true; /* rides on the first data, if some is queued */
+    tcp_conn_established(c, now);
+    return TCP_IN_OK;
+}
+
+/* -- LISTEN, section 3.10.7.2 ---------------------------------------------------------------------------------- */
+
+enum tcp_in tcp_listener_input(struct tcp_listener *l, struct tcp_peer *peer, const struct addrport *local,
+                               const struct addrport *remote, const struct tcp_header *h, ts_t now)
+{
+    struct tcp_conn *c = tcp_conn_new(peer, local, remote, now);
+
+    if (!c)
+        return TCP_IN_REFUSED;
+    c->passive = true;
+    list_append(&l->half_open, &c->wait_link);
+    l->half_open_count++;
+    c->ts_ok = c->sack_ok = c->shift_ok = true;
+    c->window.shift = tcp_window_shift_for(c->stack->config.recv_window_max);
+    take_syn_options(c, h, now);
+    c->syn_due = true;
+    c->stalled_since = now;
+    tcp_conn_state_set(c, TCP_SYN_RECEIVED, "SYN for a listener");
+    tcp_conn_settle(c);
+    return TCP_IN_OK;
+}
+
+/* -- the synchronized states, section 3.10.7.4 ----------------------------------------------------------------- */
+
+static bool paws_rejects(const struct tcp_conn *c, const struct tcp_header *h, ts_t now)
+{
+    if (!c->ts_ok || h->flags & TCP_RST)
+        return false;
+    if (!h->has_timestamp)
+        return true; /* RFC 7323 section 3.2 */
+    return (int32_t)(h->ts_value - c->ts_recent) < 0 && ts_since(now, c->ts_recent_at) < TCP_PAWS_VALID_NS;
+}
+
+/* First: the sequence number. A segment that begins at RCV.NXT is let in even when the window is closed: its bytes are
+ * cut off, its ACK counts. */
+static bool acceptable(const struct tcp_conn *c, int64_t at, uint64_t len)
+{
+    int64_t next = (int64_t)tcp_conn_rcv_next(c), edge = MAX((int64_t)c->window.edge, next);
+
+    if (at == next)
+        return true;
+    if (len == 0)
+        return at > next && at < edge;
+    return at < edge && at + (int64_t)len > next;
+}
+
+static enum tcp_in input_reset(struct tcp_conn *c, int64_t at, ts_t now)
+{
+    if (at != (int64_t)tcp_conn_rcv_next(c)) {
+        challenge(c, now); /* RFC 5961 section 3.2 */
+        return TCP_IN_CHALLENGED;
+    }
+    c->stack->stats.resets_in++;
+    if (c->state == TCP_SYN_RECEIVED)
+        tcp_conn_close(c, -ECONNREFUSED, "reset in handshake");
+    else if (c->state == TCP_LAST_ACK && c->snd_una >= c->sendq.end)
+        tcp_conn_close(c, 0, "reset instead of the last ACK");
+    else
+        tcp_conn_close(c, -ECONNRESET, "reset");
+    return TCP_IN_OK;
+}
+
+/* Our FIN is acknowledged. False: the connection is no more. */
+static bool fin_acked(struct tcp_conn *c)
+{
+    switch (c->state) {
+    case TCP_FIN_WAIT_1:
+        tcp_conn_state_set(c, TCP_FIN_WAIT_2, "FIN acknowledged");
+        return true;
+    case TCP_CLOSING:
+        tcp_conn_state_set(c, TCP_TIME_WAIT, "FIN acknowledged");
+        return false;
+    case TCP_LAST_ACK:
+        tcp_conn_close(c, 0, "FIN acknowledged");
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* What arrived in order completes the peer's FIN. */
+static void fin_arrived(struct tcp_conn *c)
+{
+    c->fin_received = true;
+    c->ack_due = true;
+    tcp_conn_event(c, TCP_EVENT_EOF);
+    switch (c->state) {
+    case TCP_ESTABLISHED:
+        tcp_conn_state_set(c, TCP_CLOSE_WAIT, "FIN");
+        break;
+    case TCP_FIN_WAIT_1:
+        tcp_conn_state_set(c, TCP_CLOSING, "FIN");
+        break;
+    default:
+        break; /* FIN-WAIT-2 becomes TIME-WAIT when the FIN was acknowledged, see input_text */
+    }
+}
+
+static void last_ack_of_fin_wait_2(struct tcp_conn *c, ts_t now)
+{
+    /* the ACK of the peer's FIN is TIME-WAIT's first act: it goes out as a reply, the connection is not needed */
+    struct tcp_reply reply = {
+        .peer = c->peer,
+        .local = c->local,
+        .remote = c->remote,
+        .seq = c->iss + (uint32_t)c->snd_nxt,
+        .ack = c->irs + (uint32_t)tcp_conn_rcv_next(c),
+        .flags = TCP_ACK,
+        .has_timestamp = c->ts_ok,
+        .ts_value = tcp_conn_ts(c, now),
+        .ts_echo = c->ts_recent,
+    };
+
+    tcp_replies_add(&c->stack->replies, &reply, now);
+    tcp_conn_state_set(c, TCP_TIME_WAIT, "FIN");
+}
+
+static size_t memory_reserve(const struct tcp_conn *c)
+{
+    return c->stack->config.pool->chunks_max / 8; /* kept for bytes in order */
+}
+
+/* When to acknowledge: every second full segment, at once what is out of order or fills a hole (RFC 5681 section 4.2),
+ * else a little later. */
+static void ack_schedule(struct tcp_conn *c, size_t len, bool at_once, ts_t now)
+{
+    c->rcv_unacked += (uint32_t)len;
+    if (at_once || c->rcv_unacked >= 2u * c->mss)
+        c->ack_due = true;
+    else if (c->at[TCP_TIMER_ACK] == TS_NEVER)
+        c->at[TCP_TIMER_ACK] = now + TCP_DELAYED_ACK_NS;
+}
+
+/* The segment's bytes and FIN, from position `at`; false: memory is out, the segment counts as lost. */
+static bool input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, size_t len, bool fin, ts_t now)
+{
+    bool hole = c->recvq.early;
+    struct tcp_recvq_result r = {0};
+
+    if (c->fin_received) { /* nothing can come after; a repeated FIN is acknowledged again */
+        c->ack_due = true;
+        return true;
+    }
+    if (c->rcv_fin != UINT64_MAX && at + len > c->rcv_fin)
+        len = at < c->rcv_fin ? (size_t)(c->rcv_fin - at) : 0;
+    if (at + len > c->window.edge) {
+        len = at < c->window.edge ? (size_t)(c->window.edge - at) : 0;
+        fin = false; /* it lay behind what was cut */
+        c->ack_due = true;
+    }
+    if (len > 0) {
+        r = tcp_recvq_insert(&c->recvq, c->stack->config.pool, at, payload, len, memory_reserve(c));
+        if (r.refused)
+            return false;
+        if (c->sack_ok && r.duplicate.start != r.duplicate.end)
+            c->dsack = r.duplicate;
+        ack_schedule(c, len, hole || r.early || r.in_order == 0, now);
+        if (r.in_order)
+            tcp_conn_event(c, TCP_EVENT_READABLE);
+    }
+    if (fin && c->rcv_fin == UINT64_MAX && at + len >= c->recvq.next && !(c->recvq.early && at + len < c->recvq.next))
+        c->rcv_fin = at + len;
+    if (c->rcv_fin == c->recvq.next)
+        fin_arrived(c);
+    else if (fin)
+        c->ack_due = true;
+    return true;
+}
+
+static bool may_receive(const struct tcp_conn *c)
+{
+    return c->state >= TCP_ESTABLISHED && c->state <= TCP_LAST_ACK;
+}
+
+static void take_timestamp(struct tcp_conn *c, const struct tcp_header *h, int64_t at, size_t len, ts_t now)
+{
+    if (!c->ts_ok || !h->has_timestamp)
+        return;
+    /* RFC 7323 section 4.3 */
+    if ((int32_t)(h->ts_value - c->ts_recent) >= 0 && at <= (int64_t)c->last_ack_sent) {
+        c->ts_recent = h->ts_value;
+        c->ts_recent_at = now;
+    }
+    if (len > 0 && h->ts_echo) {
+        uint32_t ms = tcp_conn_ts(c, now) - h->ts_echo;
+
+        if (ms < TCP_RTO_MAX_NS / TS_MS)
+            tcp_window_rtt(&c->window, MAX(ms, 1u) * TS_MS);
+    }
+}
+
+enum tcp_in tcp_conn_input(struct tcp_conn *c, const struct tcp_header *h, const uint8_t *payload, size_t len, ts_t now)
+{
+    bool fin = h->flags & TCP_FIN;
+
+    if (c->state == TCP_SYN_SENT)
+        return input_syn_sent(c, h, now);
+
+    int64_t at = position(c, h->seq);
+
+    if (c->state == TCP_SYN_RECEIVED && at == 0 && h->flags & TCP_SYN) {
+        if (!(h->flags & TCP_ACK)) { /* the SYN again: so the SYN-ACK again */
+            c->syn_due = true;
+            return TCP_IN_OK;
+        }
+        at = 1; /* a simultaneous open's SYN-ACK: the SYN is old, the rest is not */
+    }
+    if (paws_rejects(c, h, now)) {
+        challenge(c, now);
+        return TCP_IN_PAWS;
+    }
+    if (!acceptable(c, at, len + fin)) {
+        if (!(h->flags & TCP_RST)) {
+            /* a repeat of what we have means that our ACK was lost: say it again, with a D-SACK (RFC 2883) */
+            if (c->sack_ok && len > 0 && at + (int64_t)len <= (int64_t)c->recvq.next && at > 0)
+                c->dsack = (struct tcp_range){(uint64_t)at, (uint64_t)at + len};
+            c->ack_due = true;
+            c->heard_at = now;
+            c->keepalive_tries = 0;
+        }
+        return TCP_IN_OUT_OF_WINDOW;
+    }
+    if (h->flags & TCP_RST)
+        return input_reset(c, at, now);
+    if (h->flags & TCP_SYN && at != 1) {
+        challenge(c, now); /* RFC 5961 section 4.2 */
+        return TCP_IN_CHALLENGED;
+    }
+    if (!(h->flags & TCP_ACK))
+        return TCP_IN_OUT_OF_WINDOW;
+
+    uint64_t una = c->snd_una;
+    int64_t ack = (int64_t)una + (int32_t)(h->ack - (c->iss + (uint32_t)una));
+
+    if (c->state == TCP_SYN_RECEIVED) {
+        if (ack != 1) {
+            if (tcp_replies_reset(&c->stack->replies, c->peer, &c->local, &c->remote, h, len, now))
+                c->stack->stats.resets_out++;
+            return TCP_IN_OUT_OF_WINDOW;
+        }
+        c->snd_una = 1;
+        una = 1;
+        if (c->syn_tries == 1)
+            tcp_rtt_sample(&c->rtt, MAX(ts_since(now, c->pace_at), (uint64_t)1), now);
+        tcp_conn_established(c, now);
+    }
+    /* RFC 5961 section 5.2 */
+    if (ack > (int64_t)c->snd_nxt || ack < (int64_t)una - (int64_t)MAX(c->snd_window_max, UINT16_MAX)) {
+        challenge(c, now);
+        return TCP_IN_CHALLENGED;
+    }
+    c->heard_at = now;
+    c->keepalive_tries = 0;
+    take_timestamp(c, h, at, len, now);
+    if (ack >= (int64_t)una) {
+        tcp_conn_acked(c, h, (uint64_t)MAX(at, 0), (uint64_t)ack, len, now);
+        if (c->fin_queued && c->snd_una == tcp_conn_owes(c) && !fin_acked(c)) {
+            return TCP_IN_OK;
+        }
+    }
+    if ((len == 0 && !fin) || !may_receive(c))
+        return TCP_IN_OK;
+    if (c->released && len > 0 && at + (int64_t)len > (int64_t)c->recvq.next) {
+        tcp_conn_reset(c, 0, "bytes for a released connection"); /* RFC 9293 section 3.10.4, RFC 2525 section 2.17 */
+        return TCP_IN_OK;
+    }
+    /* at < 1 only for a repeated SYN's position, which carries no byte of ours */
+    size_t skip = at < 1 ? MIN((size_t)(1 - at), len) : 0;
+
+    if (!input_text(c, (uint64_t)(at + (int64_t)skip), payload + skip, len - skip, fin, now))
+        return TCP_IN_OK;
+    if (c->state == TCP_FIN_WAIT_2 && c->fin_received)
+        last_ack_of_fin_wait_2(c, now);
+    return TCP_IN_OK;
+}

@@ -1,0 +1,78 @@
+#include "common/tcp/tcp_window.h"
+
+#include "common/base/bug.h"
+#include "common/ip/tcp_header.h"
+
+void tcp_window_init(struct tcp_window *w, size_t size_max)
+{
+    *w = (struct tcp_window){
+        .round_since = TS_NEVER,
+        .size = MIN(size_max, (size_t)TCP_WINDOW_START),
+        .size_max = size_max,
+    };
+}
+
+uint8_t tcp_window_shift_for(size_t size_max)
+{
+    uint8_t shift = 0;
+
+    while (shift < TCP_WINDOW_SHIFT_MAX && ((size_t)UINT16_MAX << shift) < size_max)
+        shift++;
+    return shift;
+}
+
+void tcp_window_rtt(struct tcp_window *w, uint64_t rtt_ns)
+{
+    if (w->rtt_ns == 0 || rtt_ns < w->rtt_ns)
+        w->rtt_ns = MAX(rtt_ns, (uint64_t)1);
+    else
+        w->rtt_ns += (rtt_ns - w->rtt_ns) / 16;
+}
+
+void tcp_window_consumed(struct tcp_window *w, uint64_t head, ts_t now)
+{
+    if (w->round_since == TS_NEVER) {
+        w->round_since = now;
+        w->round_at = head;
+        return;
+    }
+    if (w->rtt_ns == 0 || ts_since(now, w->round_since) < w->rtt_ns)
+        return;
+    /* a round that lasted longer (the peer was silent) is worth only its share */
+    double share = (double)w->rtt_ns / (double)ts_since(now, w->round_since);
+    size_t taken = (size_t)((double)(head - w->round_at) * share);
+
+    if (2 * taken > w->size)
+        w->size = MIN(2 * taken, w->size_max);
+    w->round_since = now;
+    w->round_at = head;
+}
+
+static uint64_t edge_wanted(const struct tcp_window *w, uint64_t head, uint64_t next)
+{
+    uint64_t most = (uint64_t)UINT16_MAX << w->shift;
+
+    return MAX(w->edge, MIN(head + w->size, next + most));
+}
+
+bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss)
+{
+    uint64_t more = edge_wanted(w, head, next) - w->edge;
+    uint64_t left = w->edge - MIN(w->edge, next);
+
+    /* two segments are worth a packet only when the peer may be short of window; else the data's own ACKs say it */
+    return more >= MIN(w->size / 2, 2 * (uint64_t)mss) &&
+           (more >= w->size / 4 || left < MAX(w->size / 4, 2 * (uint64_t)mss));
+}
+
+uint16_t tcp_window_offer(struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss)
+{
+    uint64_t wanted = edge_wanted(w, head, next);
+
+    if (wanted - w->edge >= MIN(w->size / 2, (uint64_t)mss))
+        w->edge = wanted;
+    uint64_t left = w->edge > next ? w->edge - next : 0;
+    uint64_t field = MIN(left >> w->shift, (uint64_t)UINT16_MAX);
+
+    return (uint16_t)field;
+}

@@ -1,0 +1,48 @@
+/* tcp_window.h - how much a peer may send us: the window's size, its edge, and when to say that it moved.
+ *
+ * The size starts modest and follows what the reader takes: twice the bytes consumed in a round trip, so that the
+ * sender can double once more before the window is in its way ("dynamic right-sizing", Fisk and Feng, 2001). The
+ * advertised edge never moves back (RFC 9293 section 3.8.6) and moves in steps worth a segment (RFC 9293 section
+ * 3.8.6.2.2, silly windows). */
+#ifndef TCP_TCP_WINDOW_H
+#define TCP_TCP_WINDOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/ts.h"
+
+#define TCP_WINDOW_START (256u * 1024)
+
+struct tcp_window {
+    uint64_t edge;     /* first position the peer may not send */
+    uint64_t round_at; /* unread front when this measuring round began */
+    ts_t round_since;  /* TS_NEVER: no round yet */
+    uint64_t rtt_ns;   /* the path's round trip as a receiver sees it; 0: not known */
+    size_t size;       /* bytes unread or still to come that we are ready to hold */
+    size_t size_max;
+    uint8_t shift;     /* ours, RFC 7323; 0 until agreed */
+};
+
+/* tcp_window_init - size_max > 0. */
+void tcp_window_init(struct tcp_window *w, size_t size_max);
+
+/* tcp_window_shift_for - the smallest shift that can express size_max. */
+uint8_t tcp_window_shift_for(size_t size_max);
+
+/* tcp_window_rtt - a segment answered one of ours sent rtt_ns ago. Only the smaller ones count much: the peer may have
+ * had nothing to say. */
+void tcp_window_rtt(struct tcp_window *w, uint64_t rtt_ns);
+
+/* tcp_window_consumed - the reader is at position `head` now. */
+void tcp_window_consumed(struct tcp_window *w, uint64_t head, ts_t now);
+
+/* tcp_window_due - an acknowledgement should go out only because the edge can move far enough. */
+bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss);
+
+/* tcp_window_offer - the value for the header's field, moving the edge if that is worth it. head: first unread
+ * position, next: first position not received (the FIN included). */
+uint16_t tcp_window_offer(struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss);
+
+#endif
