@@ -13,7 +13,8 @@
 
 #define NONCE_BYTES 12
 
-static void prepare(EVP_CIPHER_CTX *ctx, uint64_t counter, const uint8_t *key, const void *ad, size_t ad_len, size_t len)
+static void prepare(EVP_CIPHER_CTX *ctx, uint64_t counter, const uint8_t *key, const void *ad, size_t ad_len,
+                    size_t len)
 {
     uint8_t nonce[NONCE_BYTES] = {0};
     int n;

@@ -4,6 +4,7 @@
 #include "common/base/bug.h"
 #include "common/base/bytes.h"
 #include "common/crypto/aead.h"
+#include "common/wg/wg_timers.h"
 
 bool wg_keypair_can_receive(const struct wg_keypair *kp, ts_t now)
 {
@@ -28,7 +29,7 @@ size_t wg_keypair_seal(struct wg_keypair *kp, uint8_t *buf, size_t padded_len)
     return sizeof(*m) + padded_len + WG_TAG_BYTES;
 }
 
-enum wg_opened wg_keypair_open(struct wg_keypair *kp, struct wg_data_message *m, size_t len)
+enum wg_opened wg_keypair_open(struct wg_keypair *kp, struct wg_data_message *m, size_t len, ts_t now)
 {
     uint64_t counter = le64_get(m->counter);
 
@@ -37,36 +38,54 @@ enum wg_opened wg_keypair_open(struct wg_keypair *kp, struct wg_data_message *m,
         return WG_OPENED_BAD;
     if (counter >= WG_REJECT_AFTER_MESSAGES || !wg_replay_take(&kp->replay, counter))
         return WG_OPENED_REPLAY;
+    kp->heard_at = now;
     return WG_OPENED;
+}
+
+/* retire - one of previous and current becomes previous, the other is to be freed. Leaves no current. */
+static struct wg_keypair *retire(struct wg_keypairs *kps)
+{
+    struct wg_keypair *out = kps->previous;
+
+    if (kps->current && (!out || out->heard_at <= kps->current->heard_at))
+        kps->previous = kps->current;
+    else
+        out = kps->current;
+    kps->current = NULL;
+    return out;
+}
+
+/* waiting - may the peer still confirm `next`? It would have at once, or else have initiated again by now. */
+static bool waiting(const struct wg_keypair *next, ts_t now)
+{
+    return next && ts_since(now, next->born) < WG_REKEY_TIMEOUT_NS;
 }
 
 void wg_keypairs_initiated(struct wg_keypairs *kps, struct wg_keypair *fresh, struct wg_keypair *drop[2])
 {
-    drop[0] = kps->previous;
-    if (kps->next) { /* the peer may already send under it */
+    if (waiting(kps->next, fresh->born)) { /* the peer may already send under it */
+        drop[0] = kps->previous;
         drop[1] = kps->current;
         kps->previous = kps->next;
-        kps->next = NULL;
     } else {
-        drop[1] = NULL;
-        kps->previous = kps->current;
+        drop[0] = kps->next;
+        drop[1] = retire(kps);
     }
+    kps->next = NULL;
     kps->current = fresh;
 }
 
 void wg_keypairs_responded(struct wg_keypairs *kps, struct wg_keypair *fresh, struct wg_keypair *drop[2])
 {
     drop[0] = kps->next;
-    drop[1] = kps->previous;
-    kps->previous = NULL;
+    drop[1] = NULL;
     kps->next = fresh;
 }
 
 void wg_keypairs_confirmed(struct wg_keypairs *kps, struct wg_keypair *drop[2])
 {
-    drop[0] = kps->previous;
+    drop[0] = retire(kps);
     drop[1] = NULL;
-    kps->previous = kps->current;
     kps->current = kps->next;
     kps->next = NULL;
 }

@@ -30,6 +30,7 @@ struct wg_keypair {
     bool initiator;            /* we were; only the initiator renews a session by age */
     bool last_minute;          /* the renewal on receiving was asked for: once a session */
     ts_t born;
+    ts_t heard_at;             /* a packet last came under it; `born` until then */
     uint64_t send_counter;     /* the next to use, from 0 */
     struct wg_keys keys;
     struct wg_replay replay;
@@ -54,9 +55,13 @@ enum wg_opened {
 };
 
 /* wg_keypair_open - open a data message of len bytes in place and only then judge its counter. */
-enum wg_opened wg_keypair_open(struct wg_keypair *kp, struct wg_data_message *m, size_t len);
+enum wg_opened wg_keypair_open(struct wg_keypair *kp, struct wg_data_message *m, size_t len, ts_t now);
 
-/* How the three move; each gives back (through `drop`, up to two) what has to be freed. */
+/* How the three move; each gives back (through `drop`, up to two) what has to be freed.
+ * After initiations have crossed, the peer may go on sending under what is `previous` here. Stock implementations
+ * then drop that one at the next renewal and lose what is in flight. Here a responder keeps it, and of previous and
+ * current the one the peer was last heard under stays as previous. A `next` that was not confirmed in time for the
+ * peer's next try counts for nothing. */
 void wg_keypairs_initiated(struct wg_keypairs *kps, struct wg_keypair *fresh, struct wg_keypair *drop[2]);
 void wg_keypairs_responded(struct wg_keypairs *kps, struct wg_keypair *fresh, struct wg_keypair *drop[2]);
 

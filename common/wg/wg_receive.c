@@ -184,7 +184,7 @@ static enum wg_in answer(struct wg_peer *peer, const struct wg_half *half, struc
     }
     wg_index_add(&dev->indices, &kp->index, WG_INDEX_KEYPAIR, peer, peer->shard, dev->rng);
     kp->remote_index = le32_get(question->sender);
-    kp->born = now;
+    kp->born = kp->heard_at = now;
     le32_put(m->type, WG_MESSAGE_RESPONSE);
     le32_put(m->sender, kp->index.value);
     le32_put(m->receiver, kp->remote_index);
@@ -251,7 +251,7 @@ static enum wg_in response(struct wg_device *dev, const uint8_t *datagram, size_
     }
     kp->remote_index = le32_get(m->sender);
     kp->initiator = true;
-    kp->born = now;
+    kp->born = kp->heard_at = now;
     wg_peer_heard_from(peer, now);
     wg_peer_session_initiated(peer, kp, now);
     authentic(out, peer, true);
@@ -282,7 +282,7 @@ static enum wg_in data(struct wg_device *dev, uint8_t *datagram, size_t len, str
 
     if (!wg_keypair_can_receive(kp, now))
         return WG_IN_DROP_EXPIRED;
-    switch (wg_keypair_open(kp, m, len)) {
+    switch (wg_keypair_open(kp, m, len, now)) {
     case WG_OPENED_BAD:
         return WG_IN_DROP_CRYPTO;
     case WG_OPENED_REPLAY:

@@ -2,13 +2,13 @@
  *
  * Callers say "data sent" or "session derived"; only wg_timers.c knows which deadlines that moves.
  *
- *     timer          armed by                                stopped by                 when due
- *     RETRANSMIT     an initiation sent: 5 s + 0..333 ms     handshake complete         initiate again; after 90 s give up
- *     KEEPALIVE      data received: 10 s                     anything sent              send an empty packet
- *     NEW_HANDSHAKE  data sent: 15 s + 0..333 ms             anything received          initiate: nobody answers
- *     PERSISTENT     anything sent or received: configured   -                          send an empty packet
- *     EXPIRE         a session derived: 180 s                -                          free sessions too old to use
- *     WIPE           a session derived, giving up: 540 s     -                          forget every secret
+ *     timer          armed by                                stopped by               when due
+ *     RETRANSMIT     an initiation sent: 5 s + 0..333 ms     handshake complete       initiate again; 90 s: give up
+ *     KEEPALIVE      data received: 10 s                     anything sent            send an empty packet
+ *     NEW_HANDSHAKE  data sent: 15 s + 0..333 ms             anything received        initiate: nobody answers
+ *     PERSISTENT     anything sent or received: configured   -                        send an empty packet
+ *     EXPIRE         a session derived: 180 s                -                        free sessions too old to use
+ *     WIPE           a session derived, giving up: 540 s     -                        forget every secret
  *
  * A keepalive is not data, else two peers would keep each other awake for ever.
  * All six share one place in the device's heap. A deadline that moves later (most do so with every packet) leaves the

@@ -83,8 +83,9 @@ static inline void pair_keys(struct pair *p)
     p->now = TS_S;
     rng_seed(&p->a.rng, 1);
     rng_seed(&p->b.rng, 2);
-    p->a.at = (struct endpoint){.kind = ENDPOINT_UDP, .remote = {.addr = addr_v4((uint8_t[]){192, 0, 2, 1}), .port = 1}};
-    p->b.at = (struct endpoint){.kind = ENDPOINT_UDP, .remote = {.addr = addr_v4((uint8_t[]){192, 0, 2, 2}), .port = 2}};
+    p->a.at.kind = p->b.at.kind = ENDPOINT_UDP;
+    p->a.at.remote = (struct addrport){.addr = addr_v4((uint8_t[]){192, 0, 2, 1}), .port = 1};
+    p->b.at.remote = (struct addrport){.addr = addr_v4((uint8_t[]){192, 0, 2, 2}), .port = 2};
     key_generate(&p->a.rng, p->a.private_key);
     key_generate(&p->b.rng, p->b.private_key);
     assert_int_equal(key_public(p->a.private_key, p->a.public_key), 0);
