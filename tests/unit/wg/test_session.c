@@ -139,6 +139,36 @@ static void packets_in_flight_survive_renewal(void **state)
     (void)state;
 }
 
+/* after a crossing each end sends under the session it initiated; a renewal must not drop the one in use */
+static void crossed_sessions_survive_renewal(void **state)
+{
+    for (int i = 0; i <= 1; i++) {
+        struct pair p;
+        struct datagram from_a, from_b, in_flight;
+
+        pair_start(&p);
+        wg_peer_initiate(p.a.peer, p.now);
+        wg_peer_initiate(p.b.peer, p.now);
+        made(&p, &p.a, &from_a);
+        made(&p, &p.b, &from_b);
+        given(&p, &p.b, &from_a);
+        given(&p, &p.a, &from_b);
+        settle(&p);
+        struct end *renews = i ? &p.a : &p.b, *sends = other(&p, renews);
+
+        p.now += 6 * TS_S;
+        assert_true(sent(&p, sends));
+        assert_true(sealed(&p, sends, 1, 10, &in_flight));
+        wg_peer_initiate(renews->peer, p.now);
+        settle(&p);
+        assert_int_equal(given(&p, renews, &in_flight), WG_IN_DATA);
+        assert_true(sent(&p, sends));
+        assert_true(sent(&p, renews));
+        pair_stop(&p);
+    }
+    (void)state;
+}
+
 /* the counter's limits: renew above 2^60, stop at the end, never use one twice */
 static void counter_limits(void **state)
 {
@@ -492,6 +522,7 @@ int main(void)
         cmocka_unit_test(crossing_initiations),
         cmocka_unit_test(renewal_loses_nothing),
         cmocka_unit_test(packets_in_flight_survive_renewal),
+        cmocka_unit_test(crossed_sessions_survive_renewal),
         cmocka_unit_test(counter_limits),
         cmocka_unit_test(padding_stops_at_the_mtu),
         cmocka_unit_test(only_authentic_and_new_moves_a_peer),
