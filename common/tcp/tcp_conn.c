@@ -368,6 +368,14 @@ static size_t send_room(const struct tcp_conn *c)
     return limit > used ? limit - used : 0;
 }
 
+/* what the pool gives to writers now, in bytes */
+static size_t send_memory(const struct tcp_conn *c)
+{
+    size_t free_chunks = tcp_stack_chunks_free(c->stack), kept = tcp_stack_chunks_kept(c->stack, true);
+
+    return free_chunks > kept ? (free_chunks - kept) * c->stack->config.pool->chunk_bytes : 0;
+}
+
 /* the owner wanted more than it got */
 static void write_short(struct tcp_conn *c, size_t room)
 {
@@ -381,7 +389,7 @@ int tcp_write_room(struct tcp_conn *c, struct iovec *iov, int max, size_t *bytes
     size_t room = tcp_can_write(c) ? send_room(c) : 0;
     int pieces;
 
-    *bytes = room;
+    *bytes = MIN(room, send_memory(c));
     pieces = tcp_sendq_room(&c->sendq, c->stack->config.pool, iov, max, bytes);
     if (pieces == 0 && tcp_can_write(c))
         write_short(c, room);
@@ -404,7 +412,7 @@ size_t tcp_write(struct tcp_conn *c, const void *data, size_t len, ts_t now)
         return 0;
     now = tcp_stack_clock(c->stack, now);
     size_t room = send_room(c);
-    size_t n = tcp_sendq_write(&c->sendq, c->stack->config.pool, data, MIN(len, room));
+    size_t n = tcp_sendq_write(&c->sendq, c->stack->config.pool, data, MIN(len, MIN(room, send_memory(c))));
 
     if (n < len)
         write_short(c, room > n ? room : 0);

@@ -171,6 +171,19 @@ bool tcp_stack_full(struct tcp_stack *stack);
 void tcp_stack_feed(struct tcp_stack *stack);
 void tcp_peer_ready(struct tcp_peer *peer);
 
+/* The pool's last chunks are kept for those who can give some back: a quarter for receivers, as two stacks whose memory
+ * is all in send queues would wait for one another for ever; an eighth of it for bytes in order, which a reader takes,
+ * unlike early ones. */
+static inline size_t tcp_stack_chunks_free(const struct tcp_stack *stack)
+{
+    return stack->config.pool->chunks_max - stack->config.pool->chunks_out;
+}
+
+static inline size_t tcp_stack_chunks_kept(const struct tcp_stack *stack, bool from_writers)
+{
+    return stack->config.pool->chunks_max / (from_writers ? 4 : 8);
+}
+
 /* -- tcp_conn.c */
 /* tcp_conn_new - in state CLOSED, attached; NULL: no memory or too many. */
 struct tcp_conn *tcp_conn_new(struct tcp_peer *peer, const struct addrport *local, const struct addrport *remote,

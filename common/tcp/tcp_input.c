@@ -204,11 +204,6 @@ static void last_ack_of_fin_wait_2(struct tcp_conn *c, ts_t now)
     tcp_conn_state_set(c, TCP_TIME_WAIT, "FIN");
 }
 
-static size_t memory_reserve(const struct tcp_conn *c)
-{
-    return c->stack->config.pool->chunks_max / 8; /* kept for bytes in order */
-}
-
 /* When to acknowledge: every second full segment, at once what is out of order or fills a hole (RFC 5681 section 4.2),
  * else a little later. */
 static void ack_schedule(struct tcp_conn *c, size_t len, bool at_once, ts_t now)
@@ -238,7 +233,8 @@ static bool input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, 
         c->ack_due = true;
     }
     if (len > 0) {
-        r = tcp_recvq_insert(&c->recvq, c->stack->config.pool, at, payload, len, memory_reserve(c));
+        r = tcp_recvq_insert(&c->recvq, c->stack->config.pool, at, payload, len,
+                             tcp_stack_chunks_kept(c->stack, false));
         if (r.refused)
             return false;
         if (c->sack_ok && r.duplicate.start != r.duplicate.end)

@@ -188,6 +188,8 @@ void tcp_loss_rto(const struct tcp_loss_ctx *c)
     } else {
         c->cc->cwnd = c->cc->mss;
     }
+    /* what is too young to be lost still counts as travelling: the retransmission goes out beside it */
+    c->cc->cwnd = MAX(c->cc->cwnd, (uint32_t)tcp_track_pipe(c->track) + c->cc->mss);
     tcp_rtt_timed_out(c->rtt);
 }
 

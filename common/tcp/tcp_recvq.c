@@ -113,12 +113,12 @@ static uint64_t early_join(struct tcp_recvq *q, uint64_t upto, struct tcp_range 
     return upto;
 }
 
-/* Give up all early bytes for the sake of those in order. */
-static bool early_drop(struct tcp_recvq *q, struct pool *pool)
+/* Give up all early bytes, from position `from` on, for the sake of those in order. */
+static bool early_drop(struct tcp_recvq *q, struct pool *pool, uint64_t from)
 {
     if (!q->early)
         return false;
-    stretch_cut(&q->bytes, pool, q->next);
+    stretch_cut(&q->bytes, pool, from);
     free(q->early);
     q->early = NULL;
     return true;
@@ -167,7 +167,7 @@ struct tcp_recvq_result tcp_recvq_insert(struct tcp_recvq *q, struct pool *pool,
     }
     size_t stored = stretch_store(&q->bytes, pool, at, from, (size_t)(end - at));
 
-    if (at + stored < end && early_drop(q, pool))
+    if (at + stored < end && early_drop(q, pool, at + stored))
         stored += stretch_store(&q->bytes, pool, at + stored, from + stored, (size_t)(end - at) - stored);
     result.refused = stored == 0;
     if (stored > 0) {

@@ -343,11 +343,10 @@ void tcp_stack_expire(struct tcp_stack *stack, ts_t now)
 
 void tcp_stack_feed(struct tcp_stack *stack)
 {
-    const struct pool *pool = stack->config.pool;
-    size_t chunks = pool->chunks_max - pool->chunks_out;
+    size_t chunks = tcp_stack_chunks_free(stack), kept = tcp_stack_chunks_kept(stack, true);
     struct list *l;
 
-    while (chunks-- > 0 && (l = list_first(&stack->starving))) {
+    for (; chunks > kept && (l = list_first(&stack->starving)); chunks--) {
         list_remove(l);
         tcp_conn_event(container_of(l, struct tcp_conn, wait_link), TCP_EVENT_WRITABLE);
     }

@@ -275,7 +275,7 @@ static void side_init(struct world *w, int i)
     if (rng_below(&w->rng, 3) == 0)
         config.send_queue_max = 1 + rng_below(&w->rng, 100000);
     config.time_wait_ns = 10 * TS_S;
-    config.keepalive_idle_ns = rng_below(&w->rng, 2) ? TS_S + rng_below(&w->rng, 60 * TS_S) : 0;
+    config.keepalive_idle_ns = TS_S + rng_below(&w->rng, 60 * TS_S); /* a reset may be lost: nothing else tells */
     config.user_timeout_ns = 600 * TS_S;
     s->stack = tcp_stack_new(&config);
 }
@@ -388,8 +388,11 @@ static void step(struct world *w, bool apps)
             uint8_t *exact = malloc(len); /* its own block: reading past it is seen */
 
             memcpy(exact, buf, len);
-            tcp_stack_input(s->stack, &s->peer, exact, len, w->now);
+            enum tcp_in in = tcp_stack_input(s->stack, &s->peer, exact, len, w->now);
+
             free(exact);
+            if (verbose)
+                fprintf(stderr, "%.6f side %d: %zu bytes, %s\n", (double)w->now / TS_S, i, len, tcp_in_name(in));
             if (w->steps % 8 == 0)
                 conns_check(w);
         }
@@ -551,8 +554,10 @@ static void goodput(const char *name, const struct link_config *config, uint64_t
     while (!world_done(w)) {
         ts_t next = next_moment(w, true);
 
-        if (next == TS_NEVER || next - start > PATIENCE_NS)
-            say(w), world_fail("%s: stuck", name);
+        if (next == TS_NEVER || next - start > PATIENCE_NS) {
+            say(w);
+            world_fail("%s: stuck", name);
+        }
         w->now = next;
         step(w, true);
     }

@@ -170,7 +170,7 @@ struct link_config link_random(struct rng *rng)
         c.corrupt_ppm = (uint32_t)rng_below(rng, 10000);
     if (rng_below(rng, 4) == 0) {
         c.burst_enter_ppm = (uint32_t)rng_below(rng, 5000);
-        c.burst_leave_ppm = 50000 + (uint32_t)rng_below(rng, 500000);
+        c.burst_leave_ppm = 200000 + (uint32_t)rng_below(rng, 500000);
     }
     if (rng_below(rng, 4) == 0) {
         c.blackout_from = rng_below(rng, 5 * TS_S);
