@@ -59,36 +59,6 @@ static void peer_config(const struct worker *worker, const struct route_node *ro
     out->owner = link;
 }
 
-struct link *link_get(struct worker *worker, const struct route_node *row, int *err, ts_t now)
-{
-    struct link *link = find(worker, row->id);
-    struct tunnel_peer_config config;
-
-    *err = 0;
-    if (link)
-        return link;
-    const struct identity *identity = generation_identity(worker->generation, row->tailnet);
-
-    *err = ERR_NOMEM;
-    link = calloc(1, sizeof(*link));
-    if (!link)
-        return NULL;
-    link->worker = worker;
-    link->row = row;
-    memcpy(link->identity, identity->public_key, WG_KEY_BYTES);
-    peer_config(worker, row, identity, link, &config);
-    link->peer = tunnel_peer_new(worker->tunnel, &config, err, now);
-    crypto_wipe(&config, sizeof(config));
-    if (!link->peer) {
-        log_warn("node", "event=peer_failed node=\"%s\" error=\"%s\"", row->id, err_str(*err));
-        free(link);
-        return NULL;
-    }
-    link->generation = generation_get(worker->generation);
-    map_insert(&worker->links, &link->by_id, id_hash(worker, row->id));
-    return link;
-}
-
 void link_event(struct link *link, enum tunnel_event_kind kind, ts_t now)
 {
     static const char *const names[] = {
@@ -175,14 +145,74 @@ static void refresh(struct link *link, const struct route_node *row, ts_t now)
     link->generation = generation_get(worker->generation);
 }
 
+/* a node that was removed and is back while old streams still live: its peer is there already */
+static struct link *revive(struct worker *worker, const struct route_node *row, const struct identity *identity,
+                           ts_t now)
+{
+    struct link **at = &worker->retired;
+
+    while (*at && memcmp((*at)->row->key, row->key, WG_KEY_BYTES) != 0)
+        at = &(*at)->next_retired;
+    struct link *link = *at;
+
+    if (!link)
+        return NULL;
+    if (!same_peer(link, row, identity)) {
+        stop_flows(link, REASON_NODE_LOST, now); /* in its way: the key can have one peer only */
+        return NULL;
+    }
+    *at = link->next_retired;
+    link->retired = false;
+    refresh(link, row, now);
+    map_insert(&worker->links, &link->by_id, id_hash(worker, row->id));
+    return link;
+}
+
+struct link *link_get(struct worker *worker, const struct route_node *row, int *err, ts_t now)
+{
+    struct link *link = find(worker, row->id);
+    struct tunnel_peer_config config;
+
+    *err = 0;
+    if (link)
+        return link;
+    const struct identity *identity = generation_identity(worker->generation, row->tailnet);
+
+    link = revive(worker, row, identity, now);
+    if (link)
+        return link;
+    *err = ERR_NOMEM;
+    link = calloc(1, sizeof(*link));
+    if (!link)
+        return NULL;
+    link->worker = worker;
+    link->row = row;
+    memcpy(link->identity, identity->public_key, WG_KEY_BYTES);
+    peer_config(worker, row, identity, link, &config);
+    link->peer = tunnel_peer_new(worker->tunnel, &config, err, now);
+    crypto_wipe(&config, sizeof(config));
+    if (!link->peer) {
+        log_warn("node", "event=peer_failed node=\"%s\" error=\"%s\"", row->id, err_str(*err));
+        free(link);
+        return NULL;
+    }
+    link->generation = generation_get(worker->generation);
+    map_insert(&worker->links, &link->by_id, id_hash(worker, row->id));
+    return link;
+}
+
+/* the opt-in is gone, or the node expired: no new offers by the route table, and by config an end to live streams */
 static void withdraw(struct link *link, ts_t now)
 {
-    struct worker *worker = link->worker;
+    if (!link->flows || link->worker->generation->config->feed.revoked_streams != INGRESS_CONFIG_REVOKED_END)
+        return;
+    log_info("node", "event=revoked node=\"%s\" flows=%zu", link->row->id, link->flows_count);
+    stop_flows(link, REASON_REVOKED, now);
+}
 
-    if (worker->generation->config->feed.revoked_streams == INGRESS_CONFIG_REVOKED_END)
-        stop_flows(link, REASON_REVOKED, now);
-    log_info("node", "event=revoked node=\"%s\"", link->row->id);
-    retire(link, now);
+static bool closed(const struct route_node *row)
+{
+    return !route_node_open(row, loop_wall() / TS_S);
 }
 
 static void on_generation(struct link *link, ts_t now)
@@ -193,9 +223,11 @@ static void on_generation(struct link *link, ts_t now)
     if (!row) {
         log_info("node", "event=removed node=\"%s\" flows=%zu", link->row->id, link->flows_count);
         retire(link, now);
-    } else if (!route_node_open(row, loop_wall() / TS_S)) {
+        return;
+    }
+    if (closed(row))
         withdraw(link, now);
-    } else if (same_peer(link, row, generation_identity(worker->generation, row->tailnet))) {
+    if (same_peer(link, row, generation_identity(worker->generation, row->tailnet))) {
         refresh(link, row, now);
     } else {
         /* another key, or other inner addresses: nothing of the old session can serve the node any more */
@@ -239,7 +271,7 @@ void links_generation(struct worker *worker, ts_t now)
 
 static void expire(struct link *link, ts_t now)
 {
-    if (!route_node_open(link->row, loop_wall() / TS_S))
+    if (closed(link->row))
         withdraw(link, now);
 }
 

@@ -21,8 +21,6 @@ static enum reason connect_reason(int err)
     switch (err) {
     case ERR_NO_PORTS:
         return REASON_PORT_EXHAUSTED;
-    case ERR_NO_SESSION:
-        return REASON_NODE_NO_SESSION;
     case ERR_NOMEM:
     case ERR_FULL:
         return REASON_OUT_OF_MEMORY;

@@ -496,16 +496,16 @@ static void on_ipc(struct loop_poll *p, bool readable, bool writable, ts_t now)
 
         if (rc == -EAGAIN)
             return;
-        if (rc == 0) {
-            log_error("server", "event=supervisor_gone");
+        if (rc == ERR_INVALID) {
+            log_error("server", "event=ipc_invalid note=\"dropped\"");
+            continue;
+        }
+        if (rc <= 0) {
+            log_error("server", "event=supervisor_gone error=\"%s\"", err_str(rc));
             s->status = 1;
             loop_poll_set(p, 0);
             stop(s);
             return;
-        }
-        if (rc < 0) {
-            log_error("server", "event=ipc_recv error=\"%s\"", err_str(rc));
-            continue;
         }
         on_message(s, &msg, now);
         ipc_message_deinit(&msg);

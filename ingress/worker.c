@@ -112,8 +112,8 @@ static void accept_half(struct worker *worker, const struct wg_half *half, ts_t 
 {
     const struct route_node *row = route_node_by_key(worker->generation->routes, half->static_public);
 
-    if (!row || !route_node_open(row, loop_wall() / TS_S) ||
-        !identity_has_key(generation_identity(worker->generation, row->tailnet), half->identity_public)) {
+    /* a node that has not opted in may have a session all the same: it is offered nothing */
+    if (!row || !identity_has_key(generation_identity(worker->generation, row->tailnet), half->identity_public)) {
         worker->unknown_keys++;
         return;
     }
@@ -285,8 +285,7 @@ static void use_generation(struct worker *worker, struct generation *generation,
     links_generation(worker, now);
     swap_identities(worker, old == generation ? NULL : old);
     front_generation(worker->front, generation);
-    if (old != generation)
-        generation_put(old);
+    generation_put(old); /* the first one comes twice: from worker_start and by mail, each with a reference */
 }
 
 /* ---- mail ---- */

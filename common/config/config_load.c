@@ -404,6 +404,15 @@ static void unknown_key(struct config_check *at, const struct config_schema *sch
     config_path_up(&at->path, before);
 }
 
+static void given_twice(struct config_check *at, const struct config_node *entry)
+{
+    size_t before = config_path_down(&at->path, entry->key);
+
+    config_errors_add(at->errors, (struct config_place){at->file, entry->key_line, entry->key_column}, at->path.text,
+                      "is given twice");
+    config_path_up(&at->path, before);
+}
+
 static const struct config_field *field_find(const struct config_schema *schema, const char *name)
 {
     for (size_t i = 0; i < schema->count; i++)
@@ -431,8 +440,7 @@ static void struct_load(struct config_check *at, const struct config_schema *sch
         if (!f) {
             unknown_key(at, schema, n);
         } else if (seen & bit) {
-            config_errors_add(at->errors, (struct config_place){at->file, n->key_line, n->key_column}, at->path.text,
-                              "'%s' is given twice", f->name);
+            given_twice(at, n);
         } else {
             field_load(at, f, n, out);
         }

@@ -423,10 +423,6 @@ struct tcp_conn *tunnel_connect(struct tunnel_peer *peer, bool v4, uint16_t port
         *err = ERR_NOT_FOUND;
         return NULL;
     }
-    if (!wg_peer_can_send(peer->wg, now) && !path_known(&peer->path)) {
-        *err = ERR_NO_SESSION;
-        return NULL;
-    }
     dial.local = *local;
     dial.remote = (struct addrport){*remote, port};
     return tcp_connect(peer->tunnel->tcp, &dial, err, now);

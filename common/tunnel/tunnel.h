@@ -102,9 +102,9 @@ size_t tunnel_output(struct tunnel *tunnel, uint8_t *buf, size_t cap, struct end
 ts_t tunnel_deadline(const struct tunnel *tunnel);
 void tunnel_expire(struct tunnel *tunnel, ts_t now);
 
-/* tunnel_connect - open a connection to `port` at the peer's address of the family (v4 true/false).
- * NULL and *err: ERR_NOT_FOUND (no address of that family on both sides), ERR_NO_SESSION (no session and no endpoint
- * to get one from), or as tcp_connect. */
+/* tunnel_connect - open a connection to `port` at the peer's address of the family (v4 true/false). Without a session
+ * it waits for one: a peer without a known endpoint may be about to call. How long is the caller's to bound.
+ * NULL and *err: ERR_NOT_FOUND (no address of that family on both sides), or as tcp_connect. */
 struct tcp_conn *tunnel_connect(struct tunnel_peer *peer, bool v4, uint16_t port, void *ctx, int *err, ts_t now);
 
 enum tunnel_event_kind {

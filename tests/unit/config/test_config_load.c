@@ -143,7 +143,7 @@ static void test_errors(void **state)
            "etc/f:5:7: open: 'maybe' must be on or off", "etc/f:6:9: colour: 'blue' must be one of: red, green",
            "etc/f:7:7: from: must be a list", "etc/f:1:1: 'doors' is missing");
     EXPECT("doors:\n  - name: a\n    name: b\n  - {name: ''}\n  - port: 13\n",
-           "etc/f:3:5: doors[0]: 'name' is given twice", "etc/f:4:12: doors[1].name: '' must not be empty",
+           "etc/f:3:5: doors[0].name: is given twice", "etc/f:4:12: doors[1].name: '' must not be empty",
            "etc/f:5:5: doors[2]: 'name' is missing");
     EXPECT("doors: [{name: a, port: 13}]\nwait:\nback: 3\n", "etc/f:1:25: doors[0].port: brings bad luck",
            "etc/f:2:6: wait: has no value; write \"\" if it is to be empty",

@@ -257,15 +257,18 @@ static void a_connect_makes_its_session(void **state)
     world_free(w);
 }
 
-static void no_endpoint_is_said_at_once(void **state)
+static void a_connect_waits_for_a_peer_that_calls(void **state)
 {
     struct world *w = world_new();
     int err = 0;
 
     (void)state;
     side_peer(w, 0, false, 0);
-    assert_null(tunnel_connect(w->side[0].peer, false, PORT, NULL, &err, w->now));
-    assert_int_equal(err, ERR_NO_SESSION);
+    side_peer(w, 1, true, 0);
+    assert_int_equal(tcp_listen(tunnel_tcp(w->side[1].tunnel), PORT, 16, NULL), 0);
+    assert_false(dial(w, 20 * TS_S)); /* nowhere to send to */
+    tunnel_peer_initiate(w->side[1].peer, w->now);
+    assert_true(run(w, 2 * TS_S, connected));
     assert_null(tunnel_connect(w->side[0].peer, true, PORT, NULL, &err, w->now)); /* neither side has IPv4 */
     assert_int_equal(err, ERR_NOT_FOUND);
     world_free(w);
@@ -379,7 +382,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_connect_makes_its_session),
-        cmocka_unit_test(no_endpoint_is_said_at_once),
+        cmocka_unit_test(a_connect_waits_for_a_peer_that_calls),
         cmocka_unit_test(a_foreign_inner_source_is_dropped),
         cmocka_unit_test(a_restarted_peer_is_found_within_seconds),
         cmocka_unit_test(who_is_silent_for_two_intervals_is_called),
