@@ -532,6 +532,7 @@ int server_run(int ipc_fd)
     s->ipc_fd = ipc_fd;
     stage_clear(s);
     crypto_rng(&s->rng);
+    rng_fill(&s->rng, s->workers.cookie_seed, sizeof(s->workers.cookie_seed));
     loop_timer_init(&s->drain, on_drain_timer);
     loop_timer_init(&s->stamp, keep_stamp);
     int rc = loop_init(&s->loop, NULL, NULL);

@@ -394,6 +394,7 @@ static int make_tunnel(struct worker *worker)
     size_t chunks = MAX(c->limits.buffer_memory_bytes / CHUNK_BYTES / worker->all->count, 64);
     struct tunnel_config config = {.wg = {.rng = &worker->rng, .handshakes_per_s = HANDSHAKES_PER_S}};
 
+    memcpy(config.wg.cookie_seed, worker->all->cookie_seed, sizeof(config.wg.cookie_seed));
     pool_init(&worker->pool, CHUNK_BYTES, chunks, SPARE_CHUNKS);
     tcp_config_default(&config.tcp);
     config.tcp.rng = &worker->rng;

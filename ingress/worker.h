@@ -88,6 +88,7 @@ struct workers {
     unsigned count;
     struct limits *limits;
     struct mailbox *server; /* mail to the main thread */
+    uint8_t cookie_seed[32]; /* so that any worker honours any other's WireGuard cookies */
 };
 
 /* worker_start - set up and run in a thread of its own. Takes a reference of generation and the descriptors (-1: none).

@@ -7,7 +7,7 @@ import pytest
 import visitor
 from ports import free_port
 from processes import wait_for
-from visitor import CLOSED, INTERNAL_ERROR, UNRECOGNIZED_NAME
+from visitor import INTERNAL_ERROR, UNRECOGNIZED_NAME
 from world import new_key, random_public_key, service
 
 OFFER_TIMEOUT_S = 3
@@ -128,8 +128,8 @@ def test_local_service_is_down(world, website, authority):
     """The node is well, its service is not: that stream ends soon, others are served."""
     world.add_node("empty", [service("down.test", f"127.0.0.1:{free_port()}")])
     world.start()
-    answer, _, took = refused(world, "down.test")
-    assert answer in (CLOSED, INTERNAL_ERROR)
+    answer, reason, took = refused(world, "down.test")
+    assert (answer, reason) == (INTERNAL_ERROR, "node_refused")
     assert took < OFFER_TIMEOUT_S
     assert serves(world, authority)
 
