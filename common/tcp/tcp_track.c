@@ -200,6 +200,7 @@ void tcp_track_acked(struct tcp_track *t, uint64_t upto, struct tcp_delivery *d)
                 d->bytes += cut;
             s->start = upto;
             s->len = (uint16_t)(s->len - cut);
+            memset(r->known, 0, sizeof(r->known)); /* a block that cut it before may hold it whole now */
             break;
         }
         if (!(s->flags & TCP_SENT_SACKED))
@@ -229,12 +230,13 @@ static uint32_t segment_from(const struct tcp_track_ring *r, uint64_t pos)
     return low;
 }
 
-static void sack_between(struct tcp_track_ring *r, uint64_t start, uint64_t end, struct tcp_delivery *d)
+/* sack the segments that start in [from, before) and end by `end` */
+static void sack_some(struct tcp_track_ring *r, uint64_t from, uint64_t before, uint64_t end, struct tcp_delivery *d)
 {
-    for (uint32_t i = segment_from(r, start); i != r->end; i++) {
+    for (uint32_t i = segment_from(r, from); i != r->end; i++) {
         struct tcp_sent *s = at(r, i);
 
-        if (s->start + s->len > end)
+        if (s->start >= before || s->start + s->len > end)
             break;
         if (s->flags & TCP_SENT_SACKED)
             continue;
@@ -264,20 +266,18 @@ void tcp_track_sacked(struct tcp_track *t, uint64_t start, uint64_t end, struct 
             best = i;
     }
     if (best == KNOWN) {
-        sack_between(r, start, end, d);
+        sack_some(r, start, end, end, d);
         best = r->known_next++ % KNOWN;
     } else {
-        /* a segment may straddle the edge of the known block: start from the segment it lies in */
-        uint64_t known_start = r->known[best].start, known_end = r->known[best].end;
+        /* segments may straddle the known block's edges: only those inside it were marked */
+        uint64_t after = r->known[best].end;
+        uint32_t i = segment_from(r, after);
 
-        if (known_start > start)
-            sack_between(r, start, known_start, d);
-        uint32_t i = segment_from(r, known_end);
-
-        if (i != r->first && at(r, i - 1)->start + at(r, i - 1)->len > known_end)
+        sack_some(r, start, r->known[best].start, end, d);
+        if (i != r->first && at(r, i - 1)->start + at(r, i - 1)->len > after)
             i--;
-        if (known_end < end && i != r->end)
-            sack_between(r, MAX(at(r, i)->start, start), end, d);
+        if (i != r->end)
+            sack_some(r, MAX(at(r, i)->start, start), end, end, d);
     }
     r->known[best].start = start;
     r->known[best].end = end;
