@@ -265,8 +265,10 @@ struct tcp_plan tcp_conn_plan(const struct tcp_conn *c);
 size_t tcp_conn_output(struct tcp_conn *c, uint8_t *buf, size_t cap, ts_t now);
 
 /* -- tcp_timers.c */
-/* tcp_conn_send_timer_rearm - after an acknowledgement or a sending: what to wait for next. */
+/* tcp_conn_send_timer_rearm - something was delivered: what to wait for next. */
 void tcp_conn_send_timer_rearm(struct tcp_conn *c, ts_t now);
+/* tcp_conn_send_timer_sent - a segment went out; probe: a tail loss probe. */
+void tcp_conn_send_timer_sent(struct tcp_conn *c, bool probe, ts_t now);
 /* tcp_conn_life_at - the deadline of TCP_TIMER_LIFE in this state. */
 ts_t tcp_conn_life_at(const struct tcp_conn *c);
 void tcp_conn_expire(struct tcp_conn *c, ts_t now);

@@ -233,10 +233,7 @@ static size_t emit_data(struct tcp_conn *c, uint8_t *buf, const struct tcp_plan 
 
         tcp_loss_probed(&ctx, again);
     }
-    /* a running RTO is not put off by sending more, RFC 6298 section 5.1; a probe is, RFC 8985 section 7.2 */
-    if (c->at[TCP_TIMER_SEND] == TS_NEVER || c->send_timer == TCP_SEND_TLP || c->send_timer == TCP_SEND_PERSIST ||
-        probe)
-        tcp_conn_send_timer_rearm(c, now);
+    tcp_conn_send_timer_sent(c, probe, now);
     return len;
 }
 

@@ -26,6 +26,25 @@ void tcp_conn_send_timer_rearm(struct tcp_conn *c, ts_t now)
     c->at[TCP_TIMER_SEND] = ts_add(now, probe ? probe_ns : rto_ns);
 }
 
+/* A running RTO is not put off by sending more (RFC 6298 section 5.1), but a probe may come before it; a probe is put
+ * off (RFC 8985 section 7.2). */
+void tcp_conn_send_timer_sent(struct tcp_conn *c, bool probe, ts_t now)
+{
+    bool running = c->at[TCP_TIMER_SEND] != TS_NEVER && !probe;
+
+    if (running && c->send_timer == TCP_SEND_RTO) {
+        struct tcp_loss_ctx ctx = tcp_conn_loss(c, now);
+        uint64_t probe_ns = tcp_loss_probe_ns(&ctx);
+
+        if (probe_ns && now + probe_ns < c->at[TCP_TIMER_SEND]) {
+            c->send_timer = TCP_SEND_TLP;
+            c->at[TCP_TIMER_SEND] = now + probe_ns;
+        }
+    } else if (!running || c->send_timer != TCP_SEND_REORDER) {
+        tcp_conn_send_timer_rearm(c, now);
+    }
+}
+
 ts_t tcp_conn_life_at(const struct tcp_conn *c)
 {
     const struct tcp_config *config = &c->stack->config;

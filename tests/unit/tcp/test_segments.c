@@ -1,0 +1,453 @@
+/* test_segments.c - one stack against a scripted peer, segment by segment, in the manner of packetdrill: each case is a
+ * table of what comes in, what must go out, what the owner does, and how time passes.
+ *
+ * Sequence numbers in the tables are relative to both sides' initial ones, the SYN being 0. The peer's initial number
+ * is just below 2^32, so every case also crosses the wrap. */
+#include "common/tcp/tcp.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/base/bug.h"
+#include "common/base/err.h"
+#include "common/ip/ip.h"
+#include "common/ip/tcp_header.h"
+
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* what a line leaves out is zero */
+
+#define PEER_ISN 0xffffffe0u
+#define MSS      1000
+
+enum what {
+    END = 0,
+    IN,      /* the peer sends this segment */
+    OUT,     /* exactly this comes out next */
+    SILENCE, /* nothing comes out */
+    WAIT,    /* `seq` milliseconds pass, timers fire */
+    WRITE,   /* `seq` bytes */
+    READ,    /* exactly `seq` bytes are there, and are consumed */
+    SHUTDOWN,
+    RELEASE,
+    ABORT,
+    EVENT, /* these flags and no other (flags), with this error (ack) */
+    STATE, /* name */
+};
+
+#define S TCP_SYN
+#define A TCP_ACK
+#define F TCP_FIN
+#define R TCP_RST
+#define P TCP_PSH
+#define NO_ACK 0
+
+struct line {
+    enum what what;
+    int flags;
+    long seq, ack;
+    size_t len;
+    int window;         /* in IN: 0 means 60000, -1 means 0; in OUT: not compared */
+    long sack[3][2];    /* end 0: no more */
+    const char *name;
+};
+
+static struct {
+    struct tcp_stack *stack;
+    struct tcp_peer peer;
+    struct pool pool;
+    struct rng rng;
+    struct tcp_conn *conn;
+    struct addrport local, remote;
+    uint32_t isn;
+    ts_t now;
+} t;
+
+static void segment_in(const struct line *l)
+{
+    struct tcp_header h = {
+        .src_port = t.remote.port,
+        .dst_port = t.local.port,
+        .seq = PEER_ISN + (uint32_t)l->seq,
+        .ack = l->flags & A ? t.isn + (uint32_t)l->ack : 0,
+        .flags = (uint8_t)l->flags,
+        .window = l->window < 0 ? 0 : l->window ? (uint16_t)l->window : 60000,
+    };
+    uint8_t buf[2048];
+    size_t header, ip;
+
+    if (l->flags & S) {
+        h.mss = MSS;
+        h.sack_permitted = true;
+    }
+    for (; h.sack_count < 3 && l->sack[h.sack_count][1]; h.sack_count++) {
+        h.sack[h.sack_count].start = t.isn + (uint32_t)l->sack[h.sack_count][0];
+        h.sack[h.sack_count].end = t.isn + (uint32_t)l->sack[h.sack_count][1];
+    }
+    header = tcp_header_len(&h);
+    ip = ip_header_write(buf, &t.remote.addr, &t.local.addr, IP_PROTOCOL_TCP, header + l->len);
+    tcp_header_write(&h, buf + ip);
+    memset(buf + ip + header, 'p', l->len);
+    tcp_checksum_put(buf + ip, header + l->len,
+                     ip_pseudo_sum(&t.remote.addr, &t.local.addr, IP_PROTOCOL_TCP, header + l->len));
+    tcp_stack_input(t.stack, &t.peer, buf, ip + header + l->len, t.now);
+}
+
+static bool segment_out(struct tcp_header *h, size_t *len)
+{
+    uint8_t buf[2048];
+    struct tcp_peer *peer;
+    struct ip_packet ip;
+    const uint8_t *payload;
+    size_t n = tcp_stack_output(t.stack, buf, sizeof(buf), &peer, t.now);
+
+    if (n == 0)
+        return false;
+    assert_int_equal(ip_parse(buf, n, &ip), 0);
+    assert_int_equal(tcp_header_parse(ip.payload, ip.payload_len, h, &payload, len), 0);
+    if (h->flags == S || h->flags == (S | A))
+        t.isn = h->seq;
+    t.local = (struct addrport){ip.src, h->src_port};
+    return true;
+}
+
+static void expect(const char *name, int number, const struct line *l)
+{
+    struct tcp_header h;
+    size_t len = 0;
+    bool any = segment_out(&h, &len);
+    char got[200] = "silence", want[200];
+    int n;
+
+    if (l->what == SILENCE && !any)
+        return;
+    n = snprintf(want, sizeof(want), "flags=%02x seq=%ld ack=%ld len=%zu", (unsigned)l->flags, l->seq,
+                 l->flags & A ? l->ack : 0, l->len);
+    for (int i = 0; i < 3 && l->sack[i][1]; i++)
+        n += snprintf(want + n, sizeof(want) - (size_t)n, " sack=%ld-%ld", l->sack[i][0], l->sack[i][1]);
+    if (any) {
+        n = snprintf(got, sizeof(got), "flags=%02x seq=%d ack=%d len=%zu", h.flags, (int32_t)(h.seq - t.isn),
+                     h.flags & A ? (int32_t)(h.ack - PEER_ISN) : 0, len);
+        for (int i = 0; i < h.sack_count; i++)
+            n += snprintf(got + n, sizeof(got) - (size_t)n, " sack=%d-%d", (int32_t)(h.sack[i].start - PEER_ISN),
+                          (int32_t)(h.sack[i].end - PEER_ISN));
+    }
+    if (l->what == SILENCE || strcmp(got, want) != 0)
+        fail_msg("%s, line %d: wanted %s, got %s", name, number, l->what == SILENCE ? "silence" : want, got);
+}
+
+static void pass(long ms)
+{
+    ts_t end = t.now + (uint64_t)ms * TS_MS;
+
+    for (ts_t next; (next = tcp_stack_deadline(t.stack)) <= end;) {
+        t.now = ts_max(t.now, next);
+        tcp_stack_expire(t.stack, t.now);
+        if (tcp_stack_deadline(t.stack) == next)
+            fail_msg("a deadline that does not go away");
+    }
+    t.now = end;
+}
+
+static void expect_event(const char *name, int number, const struct line *l)
+{
+    struct tcp_event e = {0};
+
+    tcp_stack_event(t.stack, &e);
+    if (e.flags & TCP_EVENT_ACCEPTED)
+        t.conn = e.conn;
+    if (e.flags != (unsigned)l->flags || e.error != (int)l->ack)
+        fail_msg("%s, line %d: wanted events %02x error %ld, got %02x error %d", name, number, (unsigned)l->flags,
+                 l->ack, e.flags, e.error);
+}
+
+static void play(const char *name, const struct line *line)
+{
+    static uint8_t bytes[100000];
+    struct tcp_conn_info info;
+    struct iovec iov[64];
+    size_t n;
+
+    for (int i = 0; line[i].what != END; i++) {
+        const struct line *l = &line[i];
+
+        switch (l->what) {
+        case IN:
+            segment_in(l);
+            break;
+        case OUT:
+        case SILENCE:
+            expect(name, i, l);
+            break;
+        case WAIT:
+            pass(l->seq);
+            break;
+        case WRITE:
+            assert_int_equal(tcp_write(t.conn, bytes, (size_t)l->seq, t.now), l->seq);
+            break;
+        case READ:
+            tcp_read_iov(t.conn, iov, 64, &n);
+            if (n != (size_t)l->seq)
+                fail_msg("%s, line %d: %zu bytes to read", name, i, n);
+            tcp_consume(t.conn, n, t.now);
+            break;
+        case SHUTDOWN:
+            tcp_shutdown(t.conn, t.now);
+            break;
+        case RELEASE:
+            tcp_release(t.conn, t.now);
+            t.conn = NULL;
+            break;
+        case ABORT:
+            tcp_abort(t.conn, t.now);
+            t.conn = NULL;
+            break;
+        case EVENT:
+            expect_event(name, i, l);
+            break;
+        case STATE:
+            tcp_conn_info(t.conn, &info);
+            if (strcmp(info.state, l->name) != 0)
+                fail_msg("%s, line %d: wanted %s, is %s", name, i, l->name, info.state);
+            break;
+        case END:
+            break;
+        }
+        if (t.conn)
+            tcp_conn_check(t.conn);
+    }
+}
+
+static void begin(bool connect)
+{
+    struct tcp_config config;
+    int err;
+
+    memset(&t, 0, sizeof(t));
+    t.now = TS_S;
+    rng_seed(&t.rng, 7);
+    pool_init(&t.pool, 2048, 1000, 8);
+    tcp_config_default(&config);
+    config.rng = &t.rng;
+    config.pool = &t.pool;
+    t.stack = tcp_stack_new(&config);
+    tcp_peer_init(&t.peer, t.stack, NULL, 1280);
+    addrport_parse("10.0.0.2:443", 12, &t.remote);
+    addrport_parse("10.0.0.1:443", 12, &t.local);
+    struct tcp_dial dial = {.peer = &t.peer, .local = t.local.addr, .remote = t.remote};
+
+    if (connect)
+        t.conn = tcp_connect(t.stack, &dial, &err, t.now);
+    else
+        t.remote.port = 5000;
+    assert_int_equal(tcp_listen(t.stack, 443, 2, NULL), 0);
+}
+
+static void finish(void)
+{
+    struct tcp_event e;
+
+    tcp_release(t.conn, t.now);
+    while (tcp_stack_event(t.stack, &e))
+        tcp_abort(e.conn, t.now);
+    tcp_peer_deinit(&t.peer, t.now);
+    tcp_stack_free(t.stack);
+    pool_deinit(&t.pool);
+}
+
+#define HANDSHAKE                                                                                                      \
+    {OUT, S, 0, 0}, {WAIT, .seq = 10}, {IN, S | A, 0, 1}, {EVENT, TCP_EVENT_CONNECTED}, {OUT, A, 1, 1}, {SILENCE}
+
+#define CASE(title, connects, ...)                                                                                     \
+    static void title(void **state)                                                                                    \
+    {                                                                                                                  \
+        static const struct line lines[] = {__VA_ARGS__, {END}};                                                       \
+        (void)state;                                                                                                   \
+        begin(connects);                                                                                               \
+        play(#title, lines);                                                                                           \
+        finish();                                                                                                      \
+    }
+
+/* -- opening ---- */
+CASE(active_open, true, HANDSHAKE, {STATE, .name = "ESTABLISHED"})
+
+/* the request rides on the handshake's ACK */
+CASE(early_write, true, {OUT, S, 0, 0}, {WRITE, .seq = 300}, {SILENCE}, {WAIT, .seq = 5}, {IN, S | A, 0, 1},
+     {EVENT, TCP_EVENT_CONNECTED}, {OUT, A | P, 1, 1, 300}, {SILENCE})
+
+CASE(syn_again, true, {OUT, S, 0, 0}, {WAIT, .seq = 999}, {SILENCE}, {WAIT, .seq = 1}, {EVENT, TCP_EVENT_SYN_TIMEOUT},
+     {OUT, S, 0, 0}, {WAIT, .seq = 1999}, {SILENCE}, {WAIT, .seq = 1}, {OUT, S, 0, 0})
+
+CASE(refused, true, {OUT, S, 0, 0}, {IN, R | A, 0, 1}, {EVENT, TCP_EVENT_CLOSED, .ack = -ECONNREFUSED})
+CASE(refused_by_another, true, {OUT, S, 0, 0}, {IN, R | A, 0, 7}, {SILENCE}, {EVENT}, {STATE, .name = "SYN-SENT"})
+/* RFC 9293 section 3.10.7.3: an ACK for something never sent is answered with a reset */
+CASE(old_syn_ack, true, {OUT, S, 0, 0}, {IN, S | A, 0, 9}, {OUT, R, 9, 0}, {STATE, .name = "SYN-SENT"})
+
+CASE(passive_open, false, {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1}, {IN, A, 1, 1},
+     {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED}, {STATE, .name = "ESTABLISHED"})
+CASE(passive_syn_again, false, {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1}, {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1},
+     {IN, A, 1, 1, 10}, {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED | TCP_EVENT_READABLE}, {READ, .seq = 10})
+CASE(passive_reset, false, {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1}, {IN, R, 1, NO_ACK}, {EVENT}, {SILENCE},
+     {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1})
+
+/* RFC 9293 figure 8 */
+CASE(simultaneous_open, true, {OUT, S, 0, 0}, {IN, S, 0, NO_ACK}, {STATE, .name = "SYN-RECEIVED"}, {OUT, S | A, 0, 1},
+     {IN, S | A, 0, 1}, {EVENT, TCP_EVENT_CONNECTED}, {STATE, .name = "ESTABLISHED"})
+
+/* -- closing ---- */
+CASE(close_first, true, HANDSHAKE, {SHUTDOWN}, {OUT, F | A, 1, 1}, {STATE, .name = "FIN-WAIT-1"}, {IN, A, 1, 2},
+     {EVENT, TCP_EVENT_DRAINED}, {STATE, .name = "FIN-WAIT-2"}, {IN, A, 1, 2, 50}, {EVENT, TCP_EVENT_READABLE},
+     {READ, .seq = 50}, {IN, F | A, 51, 2}, {OUT, A, 2, 52}, {EVENT, TCP_EVENT_EOF}, {STATE, .name = "TIME-WAIT"},
+     {IN, F | A, 51, 2}, {OUT, A, 2, 52}, {SILENCE})
+CASE(close_second, true, HANDSHAKE, {IN, F | A, 1, 1}, {EVENT, TCP_EVENT_EOF}, {OUT, A, 1, 2},
+     {STATE, .name = "CLOSE-WAIT"}, {WRITE, .seq = 70}, {OUT, A | P, 1, 2, 70}, {SHUTDOWN}, {OUT, F | A, 71, 2},
+     {STATE, .name = "LAST-ACK"}, {IN, A, 2, 72}, {EVENT, TCP_EVENT_DRAINED}, {STATE, .name = "CLOSED"}, {SILENCE})
+CASE(close_together, true, HANDSHAKE, {SHUTDOWN}, {OUT, F | A, 1, 1}, {IN, F | A, 1, 1}, {EVENT, TCP_EVENT_EOF},
+     {STATE, .name = "CLOSING"}, {OUT, A, 2, 2}, {IN, A, 2, 2}, {EVENT, TCP_EVENT_DRAINED},
+     {STATE, .name = "TIME-WAIT"}, {SILENCE})
+/* the FIN came before bytes that precede it */
+CASE(early_fin, true, HANDSHAKE, {IN, F | A, 101, 1}, {OUT, A, 1, 1}, {EVENT}, {IN, A, 1, 1, 100},
+     {EVENT, TCP_EVENT_READABLE | TCP_EVENT_EOF}, {OUT, A, 1, 102}, {STATE, .name = "CLOSE-WAIT"}, {READ, .seq = 100})
+CASE(fin_with_data, true, HANDSHAKE, {WRITE, .seq = 1500}, {SHUTDOWN}, {OUT, A, 1, 1, 1000},
+     {OUT, F | A | P, 1001, 1, 500}, {SILENCE}, {IN, A, 1, 1502}, {EVENT, TCP_EVENT_DRAINED},
+     {STATE, .name = "FIN-WAIT-2"})
+
+/* -- resets ---- */
+CASE(abort_once, true, HANDSHAKE, {WRITE, .seq = 10}, {OUT, A | P, 1, 1, 10}, {ABORT}, {OUT, R | A, 11, 1}, {SILENCE},
+     {WAIT, .seq = 100000}, {SILENCE})
+CASE(unread_release, true, HANDSHAKE, {IN, A, 1, 1, 10}, {EVENT, TCP_EVENT_READABLE}, {RELEASE}, {OUT, R | A, 1, 11})
+CASE(data_after_release, true, HANDSHAKE, {RELEASE}, {OUT, F | A, 1, 1}, {IN, A, 1, 2, 10}, {OUT, R | A, 2, 1})
+/* RFC 5961 section 3.2 */
+CASE(reset_exact, true, HANDSHAKE, {IN, R, 1, NO_ACK}, {EVENT, TCP_EVENT_CLOSED, .ack = -ECONNRESET}, {SILENCE})
+CASE(reset_near, true, HANDSHAKE, {IN, R, 2, NO_ACK}, {OUT, A, 1, 1}, {EVENT}, {STATE, .name = "ESTABLISHED"})
+CASE(reset_far, true, HANDSHAKE, {IN, R, 10000000, NO_ACK}, {SILENCE}, {EVENT}, {STATE, .name = "ESTABLISHED"})
+/* RFC 5961 sections 4.2 and 5.2 */
+CASE(syn_in_window, true, HANDSHAKE, {IN, S, 20, NO_ACK}, {OUT, A, 1, 1}, {STATE, .name = "ESTABLISHED"})
+CASE(ack_of_future, true, HANDSHAKE, {IN, A, 1, 5, 10}, {OUT, A, 1, 1}, {EVENT})
+CASE(unknown_connection, false, {IN, A, 5, 77}, {OUT, R, 77, 0}, {IN, R, 5, NO_ACK}, {SILENCE})
+
+/* -- receiving ---- */
+CASE(delayed_ack, true, HANDSHAKE, {IN, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 39}, {SILENCE}, {WAIT, .seq = 1},
+     {OUT, A, 1, 1001}, {IN, A, 1001, 1, 1000}, {SILENCE}, {IN, A, 2001, 1, 1000}, {OUT, A, 1, 3001})
+CASE(hole, true, HANDSHAKE, {IN, A, 1001, 1, 1000}, {OUT, A, 1, 1, .sack = {{1001, 2001}}}, {IN, A, 3001, 1, 1000},
+     {OUT, A, 1, 1, .sack = {{3001, 4001}, {1001, 2001}}}, {IN, A, 1, 1, 1000},
+     {OUT, A, 1, 2001, .sack = {{3001, 4001}}}, {IN, A, 2001, 1, 1000}, {OUT, A, 1, 4001}, {READ, .seq = 4000})
+/* RFC 2883 section 4.1 */
+CASE(duplicate, true, HANDSHAKE, {IN, A, 1, 1, 1000}, {WAIT, .seq = 40}, {OUT, A, 1, 1001}, {IN, A, 1, 1, 1000},
+     {OUT, A, 1, 1001, .sack = {{1, 1001}}}, {SILENCE})
+CASE(overlap, true, HANDSHAKE, {IN, A, 501, 1, 1000}, {OUT, A, 1, 1, .sack = {{501, 1501}}}, {IN, A, 1, 1, 1000},
+     {OUT, A, 1, 1501, .sack = {{501, 1001}}}, {READ, .seq = 1500})
+CASE(keepalive_answered, true, HANDSHAKE, {IN, A, 0, 1}, {OUT, A, 1, 1}, {SILENCE})
+
+/* -- sending ---- */
+CASE(tail_probe, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}, {OUT, A | P, 1001, 1, 1000},
+     {WAIT, .seq = 19}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A | P, 1001, 1, 1000}, {WAIT, .seq = 199}, {SILENCE},
+     {WAIT, .seq = 1}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 400}, {OUT, A, 1, 1, 1000})
+/* RACK: three later ones arrived, so the first is lost now */
+CASE(fast_repair, true, HANDSHAKE, {WRITE, .seq = 4000}, {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000},
+     {OUT, A, 2001, 1, 1000}, {SILENCE}, {WAIT, .seq = 2}, {OUT, A | P, 3001, 1, 1000}, {WAIT, .seq = 10},
+     {IN, A, 1, 1, .sack = {{1001, 4001}}},
+     {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 10}, {IN, A, 1, 4001}, {EVENT, TCP_EVENT_DRAINED}, {SILENCE})
+/* one later arrived: it may be reordering, so wait a quarter of the round trip */
+CASE(reorder_window, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}, {OUT, A | P, 1001, 1, 1000},
+     {WAIT, .seq = 10}, {IN, A, 1, 1, .sack = {{1001, 2001}}}, {SILENCE}, {WAIT, .seq = 2}, {SILENCE},
+     {WAIT, .seq = 1}, {OUT, A, 1, 1, 1000}, {SILENCE})
+CASE(zero_window, true, HANDSHAKE, {IN, A, 1, 1, .window = -1}, {WRITE, .seq = 100}, {SILENCE}, {WAIT, .seq = 199},
+     {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 0, 1}, {IN, A, 1, 1, .window = -1}, {SILENCE}, {WAIT, .seq = 399},
+     {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 0, 1}, {IN, A, 1, 1}, {OUT, A | P, 1, 1, 100}, {SILENCE})
+/* RFC 9293 section 3.8.6.2.1: no small segment into a small window, until the timer says so */
+CASE(silly_window, true, HANDSHAKE, {IN, A, 1, 1, .window = 100}, {WRITE, .seq = 1000}, {SILENCE}, {WAIT, .seq = 200},
+     {OUT, A, 1, 1, 100}, {SILENCE})
+CASE(user_timeout, true, HANDSHAKE, {WRITE, .seq = 10}, {WAIT, .seq = 120000},
+     {EVENT, TCP_EVENT_CLOSED, .ack = -ETIMEDOUT}, {OUT, R | A, 1, 1}, {SILENCE})
+CASE(keepalive, true, HANDSHAKE, {WAIT, .seq = 7199999}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 0, 1}, {IN, A, 1, 1},
+     {WAIT, .seq = 7200000}, {OUT, A, 0, 1}, {WAIT, .seq = 75000}, {OUT, A, 0, 1}, {WAIT, .seq = 8 * 75000},
+     {EVENT, TCP_EVENT_CLOSED, .ack = -ETIMEDOUT})
+
+/* no timer of a blocked peer burns, and what was due goes out when it is unblocked */
+static void blocked(void **state)
+{
+    static const struct line before[] = {HANDSHAKE, {WRITE, .seq = 10}, {OUT, A | P, 1, 1, 10}, {END}};
+    static const struct line during[] = {{WAIT, .seq = 60000}, {SILENCE}, {EVENT}, {END}};
+    static const struct line after[] = {{OUT, A | P, 1, 1, 10}, {SILENCE}, {END}};
+    struct tcp_conn_info info;
+
+    (void)state;
+    begin(true);
+    play("blocked, before", before);
+    tcp_peer_block(&t.peer, true);
+    assert_null(tcp_stack_ready(t.stack));
+    play("blocked, during", during);
+    assert_true(tcp_peer_wants_output(&t.peer));
+    tcp_conn_info(t.conn, &info);
+    assert_in_range(info.rto_ns, 1, TS_S);
+    tcp_peer_block(&t.peer, false);
+    assert_ptr_equal(tcp_stack_ready(t.stack), &t.peer);
+    play("blocked, after", after);
+    finish();
+}
+
+/* half-open connections are bounded, and go when the listener goes */
+static void backlog(void **state)
+{
+    static const struct line syn[] = {{IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1}, {END}};
+    static const struct line refused_syn[] = {{IN, S, 0, NO_ACK}, {OUT, R | A, -(long)0, 1}, {END}};
+    struct tcp_stack_stats stats;
+
+    (void)state;
+    begin(false);
+    play("backlog", syn);
+    t.remote.port++;
+    play("backlog", syn);
+    t.remote.port++;
+    t.isn = 0;
+    play("backlog", refused_syn);
+    tcp_listen_stop(t.stack, 443);
+    play("backlog", (const struct line[]){{WAIT, .seq = 1}, {END}});
+    for (uint8_t buf[2048]; tcp_stack_output(t.stack, buf, sizeof(buf), &(struct tcp_peer *){0}, t.now);)
+        ;
+    tcp_stack_stats(t.stack, &stats);
+    assert_int_equal(stats.conns, 0);
+    finish();
+}
+
+/* a peer that goes takes its connections along; their owners hear of it and may still hold them */
+static void peer_gone(void **state)
+{
+    static const struct line before[] = {HANDSHAKE, {WRITE, .seq = 10}, {END}};
+    struct tcp_event e;
+
+    (void)state;
+    begin(true);
+    play("peer_gone", before);
+    tcp_peer_deinit(&t.peer, t.now);
+    assert_true(tcp_stack_event(t.stack, &e));
+    assert_int_equal(e.flags, TCP_EVENT_CLOSED);
+    assert_int_equal(e.error, ERR_CLOSED);
+    assert_int_equal(tcp_write(t.conn, "x", 1, t.now), 0);
+    finish();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(active_open),       cmocka_unit_test(early_write),      cmocka_unit_test(syn_again),
+        cmocka_unit_test(refused),           cmocka_unit_test(refused_by_another), cmocka_unit_test(old_syn_ack),
+        cmocka_unit_test(passive_open),      cmocka_unit_test(passive_syn_again), cmocka_unit_test(passive_reset),
+        cmocka_unit_test(simultaneous_open), cmocka_unit_test(close_first),      cmocka_unit_test(close_second),
+        cmocka_unit_test(close_together),    cmocka_unit_test(early_fin),        cmocka_unit_test(fin_with_data),
+        cmocka_unit_test(abort_once),        cmocka_unit_test(unread_release),   cmocka_unit_test(data_after_release),
+        cmocka_unit_test(reset_exact),       cmocka_unit_test(reset_near),       cmocka_unit_test(reset_far),
+        cmocka_unit_test(syn_in_window),     cmocka_unit_test(ack_of_future),    cmocka_unit_test(unknown_connection),
+        cmocka_unit_test(delayed_ack),       cmocka_unit_test(hole),             cmocka_unit_test(duplicate),
+        cmocka_unit_test(overlap),           cmocka_unit_test(keepalive_answered), cmocka_unit_test(tail_probe),
+        cmocka_unit_test(fast_repair),       cmocka_unit_test(reorder_window),   cmocka_unit_test(zero_window),
+        cmocka_unit_test(silly_window),      cmocka_unit_test(user_timeout),     cmocka_unit_test(keepalive),
+        cmocka_unit_test(blocked),           cmocka_unit_test(backlog),          cmocka_unit_test(peer_gone),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
