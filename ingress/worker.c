@@ -1,5 +1,6 @@
 #include "ingress/worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,9 +32,25 @@ static void to_server(struct worker *worker, enum mail_kind kind, void *data)
         log_error("worker", "event=mailbox_full kind=%d", (int)kind);
 }
 
+static void end_probe(struct worker *worker, struct probe_offer *offer, enum reason reason, const char *node,
+                      const char *target, const char *detail, ts_t now)
+{
+    offer->reason = reason;
+    offer->ended_at = now;
+    snprintf(offer->node, sizeof(offer->node), "%s", node ? node : "");
+    snprintf(offer->target, sizeof(offer->target), "%s", target ? target : "");
+    snprintf(offer->detail, sizeof(offer->detail), "%s", detail ? detail : "");
+    if (!mailbox_post(worker->all->server, MAIL_PROBED, offer))
+        free(offer); /* whoever asked has a deadline */
+}
+
 void worker_end_visit(struct worker *worker, const struct visit *visit, enum reason reason, const char *node,
                       const char *target, const char *detail, ts_t now)
 {
+    if (visit->probe) {
+        end_probe(worker, visit->probe, reason, node, target, detail, now);
+        return;
+    }
     const struct ingress_config_log *config = &worker->generation->config->log;
 
     worker->ended[reason]++;
@@ -169,7 +186,7 @@ static void on_datagram(void *ctx, uint8_t *datagram, size_t len, const struct e
         if (owner != worker)
             return;
     }
-    input(worker, datagram, len, from, loop_now());
+    input(worker, datagram, len, from, worker->received_at);
 }
 
 static void on_udp(struct loop_poll *p, bool readable, bool writable, ts_t now)
@@ -178,9 +195,9 @@ static void on_udp(struct loop_poll *p, bool readable, bool writable, ts_t now)
     int which = p == &worker->udp[1];
 
     (void)writable; /* the flush at the end of the turn sends what waits */
-    (void)now;
     if (!readable)
         return;
+    worker->received_at = now;
     int rc = udp_receive(&worker->receiver, worker->udp_fd[which], RECEIVE_BATCHES, on_datagram, worker);
 
     if (rc < 0)
@@ -373,6 +390,7 @@ static void on_mail(void *ctx, const struct mail *mail)
     case MAIL_READY:
     case MAIL_EMPTY:
     case MAIL_ACCESS:
+    case MAIL_PROBED:
         WARN_ON(true); /* the server's */
         break;
     }

@@ -39,6 +39,7 @@ enum mail_kind {
     MAIL_READY,  /* struct worker: it has taken over its generation; or listeners closed */
     MAIL_EMPTY,  /* struct worker: draining, and the last visitor is gone */
     MAIL_ACCESS, /* char text: a line for the access log */
+    MAIL_PROBED, /* struct probe_offer: how it went */
 };
 
 struct listener_mail {
@@ -69,6 +70,7 @@ struct worker {
     struct loop_poll udp[2]; /* [1]: IPv4 */
     int udp_fd[2];           /* -1: none */
     struct udp_receiver receiver;
+    ts_t received_at; /* of the datagrams being read */
     struct udp_sender sender;
     struct front *front;
     struct map links; /* of nodes with a peer, by feed id */
@@ -103,7 +105,7 @@ void worker_free(struct worker *worker);
 /* worker_of - who owns the shard. */
 struct worker *worker_of(struct workers *all, uint8_t shard);
 
-/* worker_end_visit - count and log how a visit ended; node, target and detail may be NULL. */
+/* worker_end_visit - count and log how a visit ended, or send a probe's offer home (taken); node, target and detail may be NULL. */
 void worker_end_visit(struct worker *worker, const struct visit *visit, enum reason reason, const char *node,
                       const char *target, const char *detail, ts_t now);
 
