@@ -457,9 +457,11 @@ bool tunnel_event(struct tunnel *tunnel, struct tunnel_event *out, ts_t now)
         return true;
     }
     while (tcp_stack_event(tunnel->tcp, &out->tcp)) {
-        struct tunnel_peer *peer = of_tcp(tcp_conn_peer(out->tcp.conn));
+        struct tcp_peer *tcp = tcp_conn_peer(out->tcp.conn);
+        struct tunnel_peer *peer = tcp ? of_tcp(tcp) : NULL; /* NULL: it was freed, and this says so */
 
-        if ((out->tcp.flags & TCP_EVENT_SYN_TIMEOUT) && ts_since(now, wg_peer_heard(peer->wg)) >= SYN_SILENCE_NS)
+        if (peer && (out->tcp.flags & TCP_EVENT_SYN_TIMEOUT) &&
+            ts_since(now, wg_peer_heard(peer->wg)) >= SYN_SILENCE_NS)
             tunnel_peer_initiate(peer, now);
         out->tcp.flags &= ~(unsigned)TCP_EVENT_SYN_TIMEOUT;
         if (out->tcp.flags == 0)

@@ -115,7 +115,7 @@ enum tunnel_event_kind {
 };
 struct tunnel_event {
     enum tunnel_event_kind kind;
-    struct tunnel_peer *peer;
+    struct tunnel_peer *peer; /* NULL for the end of a connection whose peer was freed */
     struct tcp_event tcp;
 };
 bool tunnel_event(struct tunnel *tunnel, struct tunnel_event *out, ts_t now);
