@@ -10,7 +10,7 @@
  * gives streams DRAIN_NS, and ends; a second one ends at once. */
 #include "node/agent.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -123,7 +123,10 @@ static int open_udp(struct agent *a, struct udp_socket *s, const struct addrport
         }
         close(fd);
     }
-    log_error("node", "event=failed listen=%s why=\"%s\"", addrport_format(at, text), err_str(rc));
+    if (rc == -EAFNOSUPPORT) /* a machine, or a container, with one family only */
+        log_warn("node", "event=family_missing listen=%s", addrport_format(at, text));
+    else
+        log_error("node", "event=failed listen=%s why=\"%s\"", addrport_format(at, text), err_str(rc));
     return rc;
 }
 
@@ -296,8 +299,10 @@ static int start_udp(struct agent *a)
     const struct node_config *c = a->started->config;
     int rc = udp_receiver_init(&a->receiver);
 
-    for (size_t i = 0; i < c->listen_count && rc == 0; i++)
+    for (size_t i = 0; i < c->listen_count && (rc == 0 || rc == -EAFNOSUPPORT); i++)
         rc = open_udp(a, addr_is_v4(&c->listen[i].addr) ? &a->udp4 : &a->udp6, &c->listen[i]);
+    if (rc == -EAFNOSUPPORT && (a->udp4.fd >= 0 || a->udp6.fd >= 0))
+        rc = 0; /* the other one will do */
     return rc == 0 ? udp_sender_init(&a->sender, a->udp4.fd, a->udp6.fd) : rc;
 }
 

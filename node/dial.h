@@ -7,9 +7,9 @@
 
 struct dial;
 
-/* dial_start - begin. `to` is borrowed until the end. done comes once, never before dial_start has returned: a connected
- * non-blocking descriptor, which is then the caller's, or a negative error (that of the last address tried; -ETIMEDOUT
- * after timeout_ns). NULL: out of memory. The object frees itself after done or dial_cancel. */
+/* dial_start - begin. `to` is borrowed until the end. done comes once, never before dial_start has returned: a
+ * connected non-blocking descriptor, which is then the caller's, or a negative error (that of the last address tried;
+ * -ETIMEDOUT after timeout_ns). NULL: out of memory. The object frees itself after done or dial_cancel. */
 struct dial *dial_start(struct loop *loop, struct resolver *resolver, const struct config_hostport *to,
                         uint64_t timeout_ns, void (*done)(void *ctx, int fd_or_error, ts_t now), void *ctx, ts_t now);
 /* dial_cancel - done will not come. NULL allowed. */

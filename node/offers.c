@@ -92,15 +92,13 @@ static void skip_input(struct offer *o, ts_t now)
 
 static void log_refusal(struct offer *o, const char *why, ts_t now)
 {
-    char target[LOG_QUOTE], src[ADDRPORT_STR];
+    char target[LOG_QUOTE];
     unsigned long left_out;
     const char *name = o->request->name ? o->request->name : "";
 
-    if (!log_allowed(&o->of->refused, now, &left_out))
-        return;
-    log_info("offer", "event=refused id=%" PRIu64 " why=%s name=%s port=%u client=%s unlogged=%lu", o->id, why,
-             log_quote(target, sizeof(target), name, strlen(name)), (unsigned)o->request->port,
-             addrport_format(&o->request->src, src), left_out);
+    if (log_allowed(&o->of->refused, now, &left_out))
+        log_info("offer", "event=refused id=%" PRIu64 " why=%s name=%s port=%u unlogged=%lu", o->id, why,
+                 log_quote(target, sizeof(target), name, strlen(name)), (unsigned)o->request->port, left_out);
 }
 
 /* why: for the log; NULL when it was said. False: the offer is gone */
@@ -124,7 +122,7 @@ static bool refuse(struct offer *o, enum peerapi_refusal refusal, const char *wh
     return true;
 }
 
-static void on_stream_done(struct relay *relay, enum relay_end end)
+static void on_done(struct relay *relay, enum relay_end end)
 {
     struct offer *o = container_of(relay, struct offer, relay);
 
@@ -200,9 +198,9 @@ static void stream(struct offer *o, int fd, ts_t now)
               log_quote(name, sizeof(name), o->request->name, strlen(o->request->name)), (unsigned)o->request->port,
               addrport_format(&o->request->src, src));
     if (tls)
-        rc = relay_start_tls(&o->relay, o->of->loop, fd, o->conn, &streaming, RELAY_PROPAGATE, tls, on_stream_done, now);
+        rc = relay_start_tls(&o->relay, o->of->loop, fd, o->conn, &streaming, RELAY_PROPAGATE, tls, on_done, now);
     else
-        rc = relay_start(&o->relay, o->of->loop, fd, o->conn, &streaming, RELAY_PROPAGATE, on_stream_done, now);
+        rc = relay_start(&o->relay, o->of->loop, fd, o->conn, &streaming, RELAY_PROPAGATE, on_done, now);
     if (rc != 0) {
         log_warn("offer", "event=failed id=%" PRIu64 " why=\"%s\"", o->id, err_str(rc));
         close(fd);
@@ -286,7 +284,8 @@ static void accept_offer(struct offers *of, struct tcp_conn *conn, ts_t now)
         unsigned long left_out;
 
         if (log_allowed(&of->refused, now, &left_out))
-            log_warn("offer", "event=reset why=%s count=%zu unlogged=%lu", o ? "no_memory" : "full", of->count, left_out);
+            log_warn("offer", "event=reset why=%s count=%zu unlogged=%lu",
+                     of->count < OFFERS_MAX ? "no_memory" : "full", of->count, left_out);
         free(o);
         tcp_abort(conn, now);
         return;

@@ -41,7 +41,8 @@ void offers_setup(struct offers *offers, struct setup *setup);
 void offers_event(struct offers *offers, const struct tcp_event *event, ts_t now);
 /* offers_drain - take no more connections and drop those without a stream; streams go on. */
 void offers_drain(struct offers *offers, ts_t now);
-/* offers_stop - after offers_drain: end the streams too. Their memory goes with the loop's next turns: until count is 0. */
+/* offers_stop - after offers_drain: end the streams too. Their memory goes with the loop's next turns: wait until count
+ * is 0. */
 void offers_stop(struct offers *offers, ts_t now);
 /* offers_deinit - count must be 0. */
 void offers_deinit(struct offers *offers);

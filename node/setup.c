@@ -30,7 +30,8 @@ static void read_key(const char *file, const char *path, const char *key_file, u
     if (rc < 0)
         fault(errors, file, path, key_file, why);
     else if (rc > 0)
-        log_warn("config", "key_file=%s note=\"%s\"", log_quote(quoted, sizeof(quoted), key_file, strlen(key_file)), why);
+        log_warn("config", "key_file=%s note=\"%s\"", log_quote(quoted, sizeof(quoted), key_file, strlen(key_file)),
+                 why);
 }
 
 static void load_identity(struct setup *s, const char *file, struct config_errors *errors)

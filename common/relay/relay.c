@@ -10,7 +10,7 @@
 #include "common/net/stream.h"
 #include "common/relay/relay_move.h"
 
-/* how long a socket is drained after the node has ended and then refused more; nginx waits as long (lingering_timeout) */
+/* how long a socket is drained after the node has ended and then refused more; nginx: lingering_timeout, as long */
 #define LINGER_NS (5 * TS_S)
 
 const char *relay_end_name(enum relay_end end)

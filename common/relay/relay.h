@@ -5,8 +5,8 @@
  * socket, a slow socket leaves bytes in the receive queue and so closes the inner window. An idle relay holds no
  * buffer. Half-close:
  *   PROPAGATE  each side's end is passed on at once, the other direction goes on;
- *   HOLD       the socket's end waits until the inner side has ended too (stock nodes end both directions with the first),
- *              or nothing came from there for hold_ns.
+ *   HOLD       the socket's end waits until the inner side has ended too (stock nodes end both directions with the
+ *              first), or nothing came from there for hold_ns.
  * A reset on either side becomes a reset on the other. One exception: an inner side that has ended in order and then
  * resets has said all it had to say and only refuses more; the socket is then drained for a moment and closed in
  * order, so that a reset does not overtake the last bytes on their way to a slow reader.

@@ -4,7 +4,8 @@
  * buffers exist only while a record is in work (SSL_MODE_RELEASE_BUFFERS, set with the context).
  * Down, a record is looked at with SSL_peek and taken only as far as the socket took it: the rest stays inside libssl
  * and nothing more is read from the inner connection, whose window then closes.
- * Up, a record that the send queue took only in part must be offered again unchanged; its plaintext is kept until then. */
+ * Up, a record that the send queue took only in part must be offered again unchanged; its plaintext is kept until
+ * then. */
 #include "common/relay/relay_move.h"
 
 #include <errno.h>

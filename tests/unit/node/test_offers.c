@@ -1,5 +1,5 @@
-/* Offers as an ingress makes them: two TCP stacks joined by a wire without loss, the node's offers behind one of them, a
- * real listening socket as the local service. The loop is turned until what a test waits for is true. */
+/* Offers as an ingress makes them: two TCP stacks joined by a wire without loss, the node's offers behind one of them,
+ * a real listening socket as the local service. The loop is turned until what a test waits for is true. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
