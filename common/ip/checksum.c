@@ -1,5 +1,5 @@
-/* The ones' complement sum may be formed in any word size and byte order as long as carries come back in at the low
- * end (RFC 1071 section 2): here in 64-bit words of the machine's own order, four in flight, swapped once at the end. */
+/* checksum.c - the ones' complement sum may be formed in any word size and byte order as long as carries come back in
+ * at the low end (RFC 1071 section 2): here in 64-bit words of the machine's own order, swapped once at the end. */
 #include "common/ip/checksum.h"
 
 #include <string.h>

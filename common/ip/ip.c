@@ -1,3 +1,4 @@
+/* ip.c - the two IP headers, read strictly and written in one fixed form. */
 #include "common/ip/ip.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* tcp_header.c - options are read by a bounded cursor each, so that no length in a packet can lead out of it. */
 #include "common/ip/tcp_header.h"
 
 #include "common/base/bug.h"

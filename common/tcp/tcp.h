@@ -109,7 +109,8 @@ enum tcp_event_flag {
     TCP_EVENT_READABLE = 1 << 2,  /* bytes to read came */
     TCP_EVENT_WRITABLE = 1 << 3,  /* room in the send queue after it was full */
     TCP_EVENT_EOF = 1 << 4,       /* the peer's FIN came in order (bytes before it may still wait to be read) */
-    TCP_EVENT_CLOSED = 1 << 5,    /* dead: reset, timed out, refused; see error. Must still be released */
+    TCP_EVENT_CLOSED = 1 << 5,    /* dead: reset, timed out, refused; see error. Must still be released.
+                                     Not after an orderly end: EOF and DRAINED say that */
     TCP_EVENT_DRAINED = 1 << 6,   /* all that was written, and the FIN if any, is acknowledged */
     TCP_EVENT_SYN_TIMEOUT = 1 << 7, /* a SYN went unanswered and is being sent again */
 };
@@ -147,11 +148,13 @@ void tcp_conn_remote(const struct tcp_conn *conn, struct addrport *out);
 /* tcp_write_room - up to `max` pieces of free send queue to fill in place; returns pieces, 0 when the queue is full or
  * memory is out (a WRITABLE event follows). Valid until the next call on the stack. `*bytes` is their sum. */
 int tcp_write_room(struct tcp_conn *conn, struct iovec *iov, int max, size_t *bytes);
-/* tcp_write_commit - the first `len` bytes of that room are to be sent. */
+/* tcp_write_commit - the first `len` bytes of that room are to be sent. Call it with 0 when nothing was filled, so that
+ * the room's memory goes back. */
 void tcp_write_commit(struct tcp_conn *conn, size_t len, ts_t now);
 /* tcp_write - copy bytes into the send queue; returns how many were taken (0: full, WRITABLE follows). */
 size_t tcp_write(struct tcp_conn *conn, const void *data, size_t len, ts_t now);
-/* tcp_can_write - established or closed only by the peer, and tcp_shutdown not called. */
+/* tcp_can_write - connecting (bytes go out with the handshake's ACK), established or closed only by the peer, and
+ * tcp_shutdown not called. */
 bool tcp_can_write(const struct tcp_conn *conn);
 
 /* tcp_read_iov - pieces of received bytes in order, not consumed. Returns pieces; valid until the next call. */
@@ -189,7 +192,7 @@ struct tcp_stack_stats {
 };
 void tcp_stack_stats(const struct tcp_stack *stack, struct tcp_stack_stats *out);
 
-/* tcp_conn_check - every invariant between the queues, the scoreboard and the counters; tests call it after each step. */
+/* tcp_conn_check - every invariant between the queues, the scoreboard and the counters; tests call it each step. */
 void tcp_conn_check(const struct tcp_conn *conn);
 
 #endif

@@ -80,14 +80,12 @@ static void tell_writable(struct tcp_conn *c)
         tcp_conn_event(c, TCP_EVENT_WRITABLE);
 }
 
-void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, size_t payload_len,
-                    ts_t now)
+void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, ts_t now)
 {
     struct tcp_delivery d = {.now = now, .rtt_min_ns = c->rtt.min_ns};
     uint64_t pipe_before = tcp_track_pipe(&c->track), moved = ack > c->snd_una ? ack - c->snd_una : 0;
     bool dsack = c->sack_ok && dsack_seen(h);
 
-    (void)payload_len;
     take_window(c, h, at, ack);
     if (c->snd_edge <= c->snd_nxt && c->stalled_since != TS_NEVER && tcp_track_empty(&c->track))
         c->stalled_since = now; /* a closed window with a live peer is no timeout, RFC 9293 section 3.8.6.1 */

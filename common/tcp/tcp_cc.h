@@ -30,21 +30,20 @@ struct tcp_cc_ack {
 };
 
 struct tcp_cubic {
-    double w_max;     /* bytes; the window before the last reduction */
-    double k_s;       /* seconds to reach w_max again */
-    double w_est;     /* what Reno would have, RFC 9438 section 4.3 */
-    double cwnd_part; /* bytes of growth not yet a whole byte */
     ts_t epoch_at;    /* start of this congestion avoidance; 0: not begun */
-    double cwnd_epoch; /* cwnd at that moment */
+    double w_est;     /* bytes; what Reno would have, RFC 9438 section 4.3 */
+    double cwnd_part; /* bytes of growth not yet a whole byte */
+    float w_max;      /* bytes; the window before the last reduction */
+    float k_s;        /* seconds to reach w_max again */
 };
 
 /* HyStart++, RFC 9406 */
 struct tcp_hystart {
-    uint64_t round_end;      /* the round is over when this position is acknowledged */
-    uint64_t last_min_ns;    /* smallest rtt of the last round; UINT64_MAX: none */
-    uint64_t round_min_ns;
-    uint64_t css_base_ns;    /* smallest rtt when conservative slow start began; 0: not in it */
-    uint8_t samples;         /* in this round, sticks at 255 */
+    uint64_t round_end;    /* the round is over when this position is acknowledged */
+    uint32_t last_min_us;  /* smallest rtt of the last round; UINT32_MAX: none */
+    uint32_t round_min_us;
+    uint32_t css_base_us;  /* smallest rtt when conservative slow start began; 0: not in it */
+    uint8_t samples;       /* in this round, sticks at 255 */
     uint8_t css_rounds;
 };
 

@@ -1,3 +1,11 @@
+/* tcp_conn.c - a connection's life: birth, states, death, and what its owner may ask of it.
+ *
+ * A connection has two users, the network side and its owner, and is freed when both are done. The network side ends in
+ * CLOSED or, leaving a tcp_timewait behind, in TIME-WAIT; the owner ends with tcp_release or tcp_abort. An orderly end
+ * is no event of its own: the owner saw EOF and DRAINED. With an error it gets CLOSED.
+ *
+ * Memory: the struct, and while bytes are held chunks of the pool, while segments are in flight their scoreboard, while
+ * there is a hole the list of early ranges. An idle connection owns the struct alone. */
 #include "common/tcp/tcp_conn_priv.h"
 
 #include <errno.h>

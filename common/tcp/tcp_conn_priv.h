@@ -231,15 +231,15 @@ static inline bool tcp_conn_synchronized(const struct tcp_conn *c)
 struct tcp_loss_ctx tcp_conn_loss(struct tcp_conn *c, ts_t now);
 
 /* -- tcp_input.c */
-enum tcp_in tcp_conn_input(struct tcp_conn *c, const struct tcp_header *h, const uint8_t *payload, size_t len, ts_t now);
+enum tcp_in tcp_conn_input(struct tcp_conn *c, const struct tcp_header *h, const uint8_t *payload, size_t len,
+                           ts_t now);
 /* tcp_listener_input - a SYN for a listener. */
 enum tcp_in tcp_listener_input(struct tcp_listener *l, struct tcp_peer *peer, const struct addrport *local,
                                const struct addrport *remote, const struct tcp_header *h, ts_t now);
 
 /* -- tcp_ack.c */
 /* tcp_conn_acked - an acceptable acknowledgement of everything before `ack`, in a segment at position `at`. */
-void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, size_t payload_len,
-                    ts_t now);
+void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, ts_t now);
 
 /* -- tcp_output.c */
 enum tcp_plan_kind {

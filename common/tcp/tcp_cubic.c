@@ -38,19 +38,17 @@ static void epoch_start(struct tcp_cc *cc, ts_t now)
     struct tcp_cubic *q = &cc->cubic;
 
     q->epoch_at = now ? now : 1;
-    q->cwnd_epoch = cc->cwnd;
     q->w_est = cc->cwnd;
     q->cwnd_part = 0;
-    if (q->w_max < cc->cwnd)
-        q->w_max = cc->cwnd;
-    q->k_s = cube_root((q->w_max - q->cwnd_epoch) / cc->mss / C); /* figure 2 */
+    q->w_max = MAX(q->w_max, (float)cc->cwnd);
+    q->k_s = (float)cube_root(((double)q->w_max - cc->cwnd) / cc->mss / C); /* figure 2 */
 }
 
 static double w_cubic(const struct tcp_cc *cc, double t_s)
 {
-    double d = t_s - cc->cubic.k_s;
+    double d = t_s - (double)cc->cubic.k_s;
 
-    return C * d * d * d * cc->mss + cc->cubic.w_max; /* figure 1 */
+    return C * d * d * d * cc->mss + (double)cc->cubic.w_max; /* figure 1 */
 }
 
 static void congestion_avoidance(struct tcp_cc *cc, const struct tcp_cc_ack *ack)
@@ -64,7 +62,7 @@ static void congestion_avoidance(struct tcp_cc *cc, const struct tcp_cc_ack *ack
     double target = w_cubic(cc, t_s + (double)ack->srtt_ns / TS_S); /* section 4.2 */
 
     target = MIN(MAX(target, cwnd), 1.5 * cwnd);
-    q->w_est += (q->w_est < q->w_max ? ALPHA : 1.0) * segments * cc->mss * cc->mss / cwnd;
+    q->w_est += (q->w_est < (double)q->w_max ? ALPHA : 1.0) * segments * cc->mss * cc->mss / cwnd;
     if (w_cubic(cc, t_s) < q->w_est) {
         if (q->w_est > cwnd)
             cc->cwnd = (uint32_t)MIN(q->w_est, (double)(UINT32_MAX / 2)); /* section 4.3: Reno is ahead */
@@ -111,7 +109,7 @@ static void reduce(struct tcp_cc *cc, uint64_t in_flight)
 
     cc->undo_cwnd = cc->cwnd;
     cc->undo_ssthresh = cc->ssthresh;
-    cc->cubic.w_max = cwnd < cc->cubic.w_max ? cwnd * (1 + BETA) / 2 : cwnd;
+    cc->cubic.w_max = (float)(cwnd < (double)cc->cubic.w_max ? cwnd * (1 + BETA) / 2 : cwnd); /* fast convergence */
     cc->cubic.epoch_at = 0;
     cc->ssthresh = MAX((uint32_t)((double)base * BETA), CWND_MIN_SEGMENTS * cc->mss);
 }
@@ -137,7 +135,7 @@ static void on_undo(struct tcp_cc *cc)
         return;
     cc->cwnd = MAX(cc->cwnd, cc->undo_cwnd);
     cc->ssthresh = cc->undo_ssthresh;
-    cc->cubic.w_max = MAX(cc->cubic.w_max, (double)cc->cwnd);
+    cc->cubic.w_max = MAX(cc->cubic.w_max, (float)cc->cwnd);
     cc->cubic.epoch_at = 0;
     cc->undo_cwnd = 0;
 }

@@ -4,8 +4,8 @@
 #include "common/tcp/tcp_cc.h"
 
 /* RFC 9406 section 4.3 */
-#define RTT_THRESH_MIN_NS  (4 * TS_MS)
-#define RTT_THRESH_MAX_NS  (16 * TS_MS)
+#define RTT_THRESH_MIN_US  4000u
+#define RTT_THRESH_MAX_US  16000u
 #define RTT_DIVISOR        8
 #define SAMPLES_MIN        8
 #define CSS_GROWTH_DIVISOR 4
@@ -14,24 +14,24 @@
 
 void tcp_hystart_init(struct tcp_hystart *h)
 {
-    *h = (struct tcp_hystart){.last_min_ns = UINT64_MAX, .round_min_ns = UINT64_MAX};
+    *h = (struct tcp_hystart){.last_min_us = UINT32_MAX, .round_min_us = UINT32_MAX};
 }
 
 static void round_start(struct tcp_hystart *h, uint64_t nxt)
 {
-    h->last_min_ns = h->round_min_ns;
-    h->round_min_ns = UINT64_MAX;
+    h->last_min_us = h->round_min_us;
+    h->round_min_us = UINT32_MAX;
     h->samples = 0;
     h->round_end = nxt;
 }
 
 static bool rtt_grew(const struct tcp_hystart *h)
 {
-    if (h->samples < SAMPLES_MIN || h->round_min_ns == UINT64_MAX || h->last_min_ns == UINT64_MAX)
+    if (h->samples < SAMPLES_MIN || h->round_min_us == UINT32_MAX || h->last_min_us == UINT32_MAX)
         return false;
-    uint64_t thresh = MIN(MAX(h->last_min_ns / RTT_DIVISOR, RTT_THRESH_MIN_NS), RTT_THRESH_MAX_NS);
+    uint32_t thresh = MIN(MAX(h->last_min_us / RTT_DIVISOR, RTT_THRESH_MIN_US), RTT_THRESH_MAX_US);
 
-    return h->round_min_ns >= h->last_min_ns + thresh;
+    return h->round_min_us >= h->last_min_us + thresh;
 }
 
 uint64_t tcp_hystart_grow(struct tcp_hystart *h, const struct tcp_cc_ack *ack, uint16_t mss, bool *leave)
@@ -40,21 +40,21 @@ uint64_t tcp_hystart_grow(struct tcp_hystart *h, const struct tcp_cc_ack *ack, u
 
     *leave = false;
     if (ack->una >= h->round_end) {
-        if (h->css_base_ns && ++h->css_rounds >= CSS_ROUNDS)
+        if (h->css_base_us && ++h->css_rounds >= CSS_ROUNDS)
             *leave = true;
         round_start(h, ack->nxt);
     }
     if (ack->rtt_ns) {
-        h->round_min_ns = MIN(h->round_min_ns, ack->rtt_ns);
+        h->round_min_us = (uint32_t)MIN((uint64_t)h->round_min_us, MAX(ack->rtt_ns / TS_US, (uint64_t)1));
         h->samples += h->samples < UINT8_MAX;
     }
-    if (!h->css_base_ns) {
+    if (!h->css_base_us) {
         if (rtt_grew(h)) {
-            h->css_base_ns = h->round_min_ns;
+            h->css_base_us = h->round_min_us;
             h->css_rounds = 0;
         }
-    } else if (h->samples >= SAMPLES_MIN && h->round_min_ns < h->css_base_ns) {
-        h->css_base_ns = 0; /* a false alarm */
+    } else if (h->samples >= SAMPLES_MIN && h->round_min_us < h->css_base_us) {
+        h->css_base_us = 0; /* a false alarm */
     }
-    return h->css_base_ns ? grow / CSS_GROWTH_DIVISOR : grow;
+    return h->css_base_us ? grow / CSS_GROWTH_DIVISOR : grow;
 }

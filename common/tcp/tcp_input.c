@@ -243,18 +243,13 @@ static bool input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, 
         if (r.in_order)
             tcp_conn_event(c, TCP_EVENT_READABLE);
     }
-    if (fin && c->rcv_fin == UINT64_MAX && at + len >= c->recvq.next && !(c->recvq.early && at + len < c->recvq.next))
+    if (fin && c->rcv_fin == UINT64_MAX && at + len >= tcp_recvq_end(&c->recvq)) /* an end before known bytes: a lie */
         c->rcv_fin = at + len;
     if (c->rcv_fin == c->recvq.next)
         fin_arrived(c);
     else if (fin)
         c->ack_due = true;
     return true;
-}
-
-static bool may_receive(const struct tcp_conn *c)
-{
-    return c->state >= TCP_ESTABLISHED && c->state <= TCP_LAST_ACK;
 }
 
 static void take_timestamp(struct tcp_conn *c, const struct tcp_header *h, int64_t at, size_t len, ts_t now)
@@ -338,12 +333,11 @@ enum tcp_in tcp_conn_input(struct tcp_conn *c, const struct tcp_header *h, const
     c->keepalive_tries = 0;
     take_timestamp(c, h, at, len, now);
     if (ack >= (int64_t)una) {
-        tcp_conn_acked(c, h, (uint64_t)MAX(at, 0), (uint64_t)ack, len, now);
-        if (c->fin_queued && c->snd_una == tcp_conn_owes(c) && !fin_acked(c)) {
+        tcp_conn_acked(c, h, (uint64_t)MAX(at, 0), (uint64_t)ack, now);
+        if (c->fin_queued && c->snd_una == tcp_conn_owes(c) && !fin_acked(c))
             return TCP_IN_OK;
-        }
     }
-    if ((len == 0 && !fin) || !may_receive(c))
+    if ((len == 0 && !fin) || !tcp_conn_synchronized(c))
         return TCP_IN_OK;
     if (c->released && len > 0 && at + (int64_t)len > (int64_t)c->recvq.next) {
         tcp_conn_reset(c, 0, "bytes for a released connection"); /* RFC 9293 section 3.10.4, RFC 2525 section 2.17 */

@@ -1,3 +1,4 @@
+/* tcp_isn.c - RFC 6528 section 3 with SipHash as F. */
 #include "common/tcp/tcp_isn.h"
 
 #include <string.h>

@@ -1,3 +1,8 @@
+/* tcp_loss.c - RFC 8985 in its own order: update, reordering window, detection; then the repair that follows.
+ *
+ *      lost found ---> RECOVERY (PRR paces by what arrives) ---> una passes recovery_end
+ *      RTO fires  ---> RTO (slow start from one segment)    ---> the same
+ *      an echo older than the first retransmission: all undone (Eifel) */
 #include "common/tcp/tcp_loss.h"
 
 #include "common/base/bug.h"
@@ -90,7 +95,7 @@ static void recovery_begin(const struct tcp_loss_ctx *c)
     c->cc->ops->on_loss(c->cc, c->nxt - c->una, c->now);
     loss->prr_delivered = 0;
     loss->prr_out = 0;
-    loss->prr_flight = MAX(c->nxt - c->una, (uint64_t)1);
+    loss->prr_flight = (uint32_t)MAX(c->nxt - c->una, (uint64_t)1);
     loss->prr_cwnd = (uint32_t)tcp_track_pipe(c->track) + c->cc->mss;
 }
 
@@ -100,9 +105,9 @@ static void prr_update(const struct tcp_loss_ctx *c, uint64_t delivered, bool sa
     struct tcp_loss *loss = c->loss;
     uint64_t pipe = tcp_track_pipe(c->track), target = c->cc->cwnd, may = 0;
 
-    loss->prr_delivered += delivered;
+    loss->prr_delivered += (uint32_t)delivered;
     if (pipe > target) {
-        uint64_t share = (loss->prr_delivered * target + loss->prr_flight - 1) / loss->prr_flight;
+        uint64_t share = ((uint64_t)loss->prr_delivered * target + loss->prr_flight - 1) / loss->prr_flight;
 
         may = share > loss->prr_out ? share - loss->prr_out : 0;
     } else {
@@ -217,7 +222,7 @@ uint32_t tcp_loss_cwnd(const struct tcp_loss *loss, const struct tcp_cc *cc)
 void tcp_loss_sent(struct tcp_loss *loss, uint64_t bytes, bool again, uint32_t stamp)
 {
     if (loss->repair == TCP_REPAIR_RECOVERY)
-        loss->prr_out += bytes;
+        loss->prr_out += (uint32_t)bytes;
     if (again && loss->repair != TCP_REPAIR_NONE && !loss->undo_stamp)
         loss->undo_stamp = stamp ? stamp : 1;
 }

@@ -26,7 +26,7 @@ struct tcp_loss {
     uint8_t reorder_persist; /* recoveries until it is reset */
     bool reordering_seen;
 
-    enum tcp_repair repair;
+    enum tcp_repair repair : 8;
     bool undo_possible;      /* timestamps may yet tell that it was a mistake */
     bool tlp_out;            /* a probe is in flight */
     bool tlp_again;          /* it was a retransmission */
@@ -34,8 +34,7 @@ struct tcp_loss {
     uint64_t recovery_end;   /* SND.NXT when the repair began */
     uint64_t tlp_end;        /* SND.NXT when the probe went out */
     /* PRR */
-    uint64_t prr_delivered, prr_out, prr_flight; /* bytes */
-    uint32_t prr_cwnd;
+    uint32_t prr_delivered, prr_out, prr_flight, prr_cwnd; /* bytes */
 };
 
 /* What the connection knows beside the scoreboard when it calls. */

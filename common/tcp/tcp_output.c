@@ -163,7 +163,7 @@ static size_t emit(struct tcp_conn *c, uint8_t *buf, uint8_t flags, uint64_t sta
         if (sack)
             put_sack(c, &h);
     } else if (flags & TCP_SYN) {
-        h.window = (uint16_t)MIN(c->window.size, (size_t)UINT16_MAX);
+        h.window = (uint16_t)MIN(c->window.size, (uint32_t)UINT16_MAX);
     }
     if (flags & TCP_SYN) {
         put_syn_options(c, &h, now);

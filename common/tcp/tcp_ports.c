@@ -1,3 +1,4 @@
+/* tcp_ports.c - places in a map; in each, a ring of resting ports ordered by when they were given back. */
 #include "common/tcp/tcp_ports.h"
 
 #include <stdlib.h>

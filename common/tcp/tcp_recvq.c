@@ -1,3 +1,5 @@
+/* tcp_recvq.c - reassembly. Bytes go to their place in the stretch at once, whatever their order; only the list of
+ * ranges says what is there. Segments arrive mostly in order, so the common case touches no list. */
 #include "common/tcp/tcp_recvq.h"
 
 #include <stdlib.h>
@@ -202,6 +204,11 @@ int tcp_recvq_sack(const struct tcp_recvq *q, struct tcp_range *out, int max)
             out[count++] = e->range[at];
     }
     return count;
+}
+
+uint64_t tcp_recvq_end(const struct tcp_recvq *q)
+{
+    return q->early ? q->early->range[q->early->count - 1].end : q->next;
 }
 
 uint64_t tcp_recvq_early_bytes(const struct tcp_recvq *q, uint32_t *ranges)

@@ -52,6 +52,9 @@ void tcp_recvq_consumed(struct tcp_recvq *q, struct pool *pool, size_t len);
 /* tcp_recvq_sack - the early ranges to report, most recently changed first (RFC 2018 section 4). Returns how many. */
 int tcp_recvq_sack(const struct tcp_recvq *q, struct tcp_range *out, int max);
 
+/* tcp_recvq_end - first position after everything that is here, early bytes too. */
+uint64_t tcp_recvq_end(const struct tcp_recvq *q);
+
 /* tcp_recvq_early_bytes - how many bytes wait beyond holes; *ranges in how many pieces (may be NULL). */
 uint64_t tcp_recvq_early_bytes(const struct tcp_recvq *q, uint32_t *ranges);
 

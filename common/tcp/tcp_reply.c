@@ -1,3 +1,4 @@
+/* tcp_reply.c - a small ring in front of the output of connections. */
 #include "common/tcp/tcp_reply.h"
 
 #include "common/base/bug.h"

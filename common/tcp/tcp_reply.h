@@ -1,6 +1,6 @@
 /* tcp_reply.h - segments that no connection sends: resets for unknown connections, ACKs of TIME-WAIT.
  *
- * A stranger's segment costs at most one slot here; when the slots are taken or the rate is reached, nothing is said. */
+ * A stranger's segment costs at most one slot; when the slots are taken or the rate is reached, nothing is said. */
 #ifndef TCP_TCP_REPLY_H
 #define TCP_TCP_REPLY_H
 

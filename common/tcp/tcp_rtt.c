@@ -1,3 +1,4 @@
+/* tcp_rtt.c - the arithmetic of RFC 6298 section 2, and a minimum that forgets when the path changes. */
 #include "common/tcp/tcp_rtt.h"
 
 #include "common/base/bug.h"

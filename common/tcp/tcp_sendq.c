@@ -1,3 +1,4 @@
+/* tcp_sendq.c - a stretch and its end: which bytes were sent is the scoreboard's knowledge, not the queue's. */
 #include "common/tcp/tcp_sendq.h"
 
 #include "common/base/bug.h"

@@ -1,3 +1,9 @@
+/* tcp_stack.c - everything that is about more than one connection.
+ *
+ * Input: IP and TCP headers are checked, then the segment belongs to a connection, a TIME-WAIT, a listener, or nobody.
+ * Output: replies first (they are few and rate limited), then peers in turn, and of each peer its connections in turn,
+ * TCP_BURST segments at most before the next one. A blocked peer is not in the queue of peers, so it costs nothing.
+ * Time: one heap of deadlines, one timer a connection (the earliest of its four), one for all of TIME-WAIT. */
 #include "common/tcp/tcp.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* tcp_timewait.c - RFC 9293 section 3.10.7.4 as far as it concerns TIME-WAIT, with RFC 1337 and RFC 6191. */
 #include "common/tcp/tcp_timewait.h"
 
 #include <assert.h>

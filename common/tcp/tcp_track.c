@@ -1,3 +1,6 @@
+/* tcp_track.c - the scoreboard's two orders: by position, for acknowledgements (a ring and binary search), and by time
+ * of sending, for RACK (a list through the ring). Each event costs in proportion to the segments whose state it
+ * changes: the blocks a peer repeats in every SACK are remembered and not walked again. */
 #include "common/tcp/tcp_track.h"
 
 #include <stdlib.h>

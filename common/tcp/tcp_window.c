@@ -1,3 +1,4 @@
+/* tcp_window.c - see the header; arithmetic in positions, scaled only at the very end. */
 #include "common/tcp/tcp_window.h"
 
 #include "common/base/bug.h"
@@ -7,8 +8,8 @@ void tcp_window_init(struct tcp_window *w, size_t size_max)
 {
     *w = (struct tcp_window){
         .round_since = TS_NEVER,
-        .size = MIN(size_max, (size_t)TCP_WINDOW_START),
-        .size_max = size_max,
+        .size = (uint32_t)MIN(size_max, (size_t)TCP_WINDOW_START),
+        .size_max = (uint32_t)MIN(size_max, (size_t)UINT32_MAX / 2),
     };
 }
 
@@ -43,7 +44,7 @@ void tcp_window_consumed(struct tcp_window *w, uint64_t head, ts_t now)
     size_t taken = (size_t)((double)(head - w->round_at) * share);
 
     if (2 * taken > w->size)
-        w->size = MIN(2 * taken, w->size_max);
+        w->size = (uint32_t)MIN(2 * taken, (size_t)w->size_max);
     w->round_since = now;
     w->round_at = head;
 }
@@ -61,15 +62,15 @@ bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, ui
     uint64_t left = w->edge - MIN(w->edge, next);
 
     /* two segments are worth a packet only when the peer may be short of window; else the data's own ACKs say it */
-    return more >= MIN(w->size / 2, 2 * (uint64_t)mss) &&
-           (more >= w->size / 4 || left < MAX(w->size / 4, 2 * (uint64_t)mss));
+    return more >= MIN((uint64_t)w->size / 2, 2 * (uint64_t)mss) &&
+           (more >= w->size / 4 || left < MAX((uint64_t)w->size / 4, 2 * (uint64_t)mss));
 }
 
 uint16_t tcp_window_offer(struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss)
 {
     uint64_t wanted = edge_wanted(w, head, next);
 
-    if (wanted - w->edge >= MIN(w->size / 2, (uint64_t)mss))
+    if (wanted - w->edge >= MIN((uint64_t)w->size / 2, (uint64_t)mss))
         w->edge = wanted;
     uint64_t left = w->edge > next ? w->edge - next : 0;
     uint64_t field = MIN(left >> w->shift, (uint64_t)UINT16_MAX);

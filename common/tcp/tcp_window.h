@@ -20,8 +20,8 @@ struct tcp_window {
     uint64_t round_at; /* unread front when this measuring round began */
     ts_t round_since;  /* TS_NEVER: no round yet */
     uint64_t rtt_ns;   /* the path's round trip as a receiver sees it; 0: not known */
-    size_t size;       /* bytes unread or still to come that we are ready to hold */
-    size_t size_max;
+    uint32_t size;     /* bytes unread or still to come that we are ready to hold */
+    uint32_t size_max;
     uint8_t shift;     /* ours, RFC 7323; 0 until agreed */
 };
 

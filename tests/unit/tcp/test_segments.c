@@ -53,6 +53,7 @@ struct line {
     int window;         /* in IN: 0 means 60000, -1 means 0; in OUT: not compared */
     long sack[3][2];    /* end 0: no more */
     const char *name;
+    uint32_t ts;        /* in IN: a timestamp of this value, echoing ours; 0: none */
 };
 
 static struct {
@@ -63,6 +64,7 @@ static struct {
     struct tcp_conn *conn;
     struct addrport local, remote;
     uint32_t isn;
+    uint32_t ts, ts_echo; /* on the last segment that came out */
     ts_t now;
 } t;
 
@@ -82,6 +84,11 @@ static void segment_in(const struct line *l)
     if (l->flags & S) {
         h.mss = MSS;
         h.sack_permitted = true;
+    }
+    if (l->ts) {
+        h.has_timestamp = true;
+        h.ts_value = l->ts;
+        h.ts_echo = t.ts;
     }
     for (; h.sack_count < 3 && l->sack[h.sack_count][1]; h.sack_count++) {
         h.sack[h.sack_count].start = t.isn + (uint32_t)l->sack[h.sack_count][0];
@@ -111,6 +118,8 @@ static bool segment_out(struct tcp_header *h, size_t *len)
     if (h->flags == S || h->flags == (S | A))
         t.isn = h->seq;
     t.local = (struct addrport){ip.src, h->src_port};
+    t.ts = h->ts_value;
+    t.ts_echo = h->ts_echo;
     return true;
 }
 
@@ -342,6 +351,14 @@ CASE(overlap, true, HANDSHAKE, {IN, A, 501, 1, 1000}, {OUT, A, 1, 1, .sack = {{5
      {OUT, A, 1, 1501, .sack = {{501, 1001}}}, {READ, .seq = 1500})
 CASE(keepalive_answered, true, HANDSHAKE, {IN, A, 0, 1}, {OUT, A, 1, 1}, {SILENCE})
 
+/* RFC 7323: MSS is less by the option, an older timestamp is a repeat, one missing is no segment of ours */
+CASE(paws, true, {OUT, S, 0, 0}, {IN, S | A, 0, 1, .ts = 1000}, {EVENT, TCP_EVENT_CONNECTED}, {OUT, A, 1, 1},
+     {IN, A, 1, 1, 10, .ts = 1001}, {EVENT, TCP_EVENT_READABLE}, {WAIT, .seq = 40}, {OUT, A, 1, 11},
+     {IN, A, 11, 1, 10, .ts = 900}, {OUT, A, 1, 11}, {EVENT}, {IN, A, 11, 1, 10}, {OUT, A, 1, 11}, {EVENT},
+     {IN, R, 11, NO_ACK}, {EVENT, TCP_EVENT_CLOSED, .ack = -ECONNRESET})
+CASE(timestamp_mss, true, {OUT, S, 0, 0}, {WRITE, .seq = 1000}, {IN, S | A, 0, 1, .ts = 5},
+     {EVENT, TCP_EVENT_CONNECTED}, {OUT, A, 1, 1, MSS - 12}, {OUT, A | P, MSS - 11, 1, 12})
+
 /* -- sending ---- */
 CASE(tail_probe, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}, {OUT, A | P, 1001, 1, 1000},
      {WAIT, .seq = 19}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A | P, 1001, 1, 1000}, {WAIT, .seq = 199}, {SILENCE},
@@ -387,6 +404,32 @@ static void blocked(void **state)
     tcp_peer_block(&t.peer, false);
     assert_ptr_equal(tcp_stack_ready(t.stack), &t.peer);
     play("blocked, after", after);
+    finish();
+}
+
+/* Eifel: the answer to the first sending comes late, so the timeout was a mistake and the window is given back */
+static void spurious_timeout(void **state)
+{
+    static const struct line opening[] = {{OUT, S, 0, 0}, {WAIT, .seq = 10}, {IN, S | A, 0, 1, .ts = 5},
+                                          {WRITE, .seq = 1000}, {OUT, A, 1, 1, 988}, {OUT, A | P, 989, 1, 12}, {END}};
+    static const struct line timeout[] = {{WAIT, .seq = 20}, {OUT, A | P, 989, 1, 12}, {WAIT, .seq = 200},
+                                          {OUT, A, 1, 1, 988}, {END}};
+    static const struct line late[] = {{IN, A, 1, 989, .ts = 6}, {END}};
+    struct tcp_conn_info before, during, after;
+    uint32_t first_ts;
+
+    (void)state;
+    begin(true);
+    play("spurious_timeout, opening", opening);
+    first_ts = t.ts;
+    tcp_conn_info(t.conn, &before);
+    play("spurious_timeout, timeout", timeout);
+    tcp_conn_info(t.conn, &during);
+    assert_true(during.cwnd_bytes < before.cwnd_bytes);
+    t.ts = first_ts;
+    play("spurious_timeout, late", late);
+    tcp_conn_info(t.conn, &after);
+    assert_true(after.cwnd_bytes >= before.cwnd_bytes);
     finish();
 }
 
@@ -446,7 +489,9 @@ int main(void)
         cmocka_unit_test(overlap),           cmocka_unit_test(keepalive_answered), cmocka_unit_test(tail_probe),
         cmocka_unit_test(fast_repair),       cmocka_unit_test(reorder_window),   cmocka_unit_test(zero_window),
         cmocka_unit_test(silly_window),      cmocka_unit_test(user_timeout),     cmocka_unit_test(keepalive),
+        cmocka_unit_test(paws),              cmocka_unit_test(timestamp_mss),
         cmocka_unit_test(blocked),           cmocka_unit_test(backlog),          cmocka_unit_test(peer_gone),
+        cmocka_unit_test(spurious_timeout),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
