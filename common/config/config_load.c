@@ -9,6 +9,7 @@
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
+#include "common/config/config_meant.h"
 #include "common/config/config_path.h"
 #include "common/config/config_text.h"
 #include "common/config/config_tree.h"
@@ -356,46 +357,19 @@ static void default_load(struct config_check *at, const struct config_field *f, 
 
 /* Structs. */
 
-/* distance - how many letters to change, add or drop to make b of a; at most `most` + 1. Wagner and Fischer, 1974. */
-static size_t distance(const char *a, const char *b, size_t most)
+static const char *field_name(const void *ctx, size_t i)
 {
-    enum { LONGEST = 40 };
-    size_t row[LONGEST + 1], la = strlen(a), lb = strlen(b);
-
-    if (la > LONGEST || lb > LONGEST)
-        return most + 1;
-    for (size_t j = 0; j <= lb; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= la; i++) {
-        size_t corner = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= lb; j++) {
-            size_t changed = corner + (a[i - 1] != b[j - 1]);
-
-            corner = row[j];
-            row[j] = MIN(changed, MIN(row[j], row[j - 1]) + 1);
-        }
-    }
-    return MIN(row[lb], most + 1);
+    return ((const struct config_schema *)ctx)->fields[i].name;
 }
 
 static void unknown_key(struct config_check *at, const struct config_schema *schema, const struct config_node *entry)
 {
     struct config_node key = {.line = entry->key_line, .column = entry->key_column};
     const struct config_node *outer = at->node;
-    size_t before = config_path_down(&at->path, entry->key), best = 3;
-    const char *meant = NULL;
+    size_t before = config_path_down(&at->path, entry->key);
+    const char *meant = config_meant(entry->key, schema->count, field_name, schema);
 
     at->node = &key;
-    for (size_t i = 0; i < schema->count && at->errors->count < CONFIG_ERRORS_MAX; i++) {
-        size_t d = distance(entry->key, schema->fields[i].name, best);
-
-        if (d < best && d < strlen(schema->fields[i].name)) {
-            best = d;
-            meant = schema->fields[i].name;
-        }
-    }
     if (meant)
         fault(at, "unknown key; did you mean '%s'?", meant);
     else

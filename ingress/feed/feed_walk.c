@@ -1,4 +1,4 @@
-/* feed_walk.c - the walk through objects and lists, and the key that was probably meant. */
+/* feed_walk.c - the walk through objects and lists. */
 #include "ingress/feed/feed_walk.h"
 
 #include <inttypes.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/bug.h"
+#include "common/config/config_meant.h"
 
 void feed_walk_init(struct feed_walk *walk, const char *file, struct config_errors *errors)
 {
@@ -26,48 +27,10 @@ void feed_fault(struct feed_walk *walk, const char *fmt, ...)
 
 /* ---- which key was meant ---- */
 
-#define WORD_MAX 32
 
-/* Letters to change, add or drop to make b of a. Wagner and Fischer, "The string-to-string correction problem", 1974;
- * one row of the table at a time. */
-static size_t distance(const char *a, const char *b)
+static const char *key_name(const void *ctx, size_t i)
 {
-    size_t row[WORD_MAX + 1], b_len = strlen(b);
-
-    BUG_ON(b_len > WORD_MAX);
-    for (size_t j = 0; j <= b_len; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= b_len; j++) {
-            size_t kept = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            row[j] = MIN(kept, MIN(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[b_len];
-}
-
-/* The nearest known key, if it is near enough to be meant: a third of it may be wrong. */
-static const char *meant(const char *key, const struct feed_key *keys, size_t count)
-{
-    const char *best = NULL;
-    size_t best_distance = SIZE_MAX;
-
-    if (strlen(key) > WORD_MAX)
-        return NULL;
-    for (size_t i = 0; i < count; i++) {
-        size_t d = distance(key, keys[i].name);
-
-        if (d < best_distance && d <= MAX(strlen(keys[i].name) / 3, (size_t)1)) {
-            best = keys[i].name;
-            best_distance = d;
-        }
-    }
-    return best;
+    return ((const struct feed_key *)ctx)[i].name;
 }
 
 /* ---- containers ---- */
@@ -82,7 +45,7 @@ static const struct feed_key *known(const char *name, const struct feed_key *key
 
 static void unknown(struct feed_walk *walk, const char *name, const struct feed_key *keys, size_t count)
 {
-    const char *other = meant(name, keys, count);
+    const char *other = config_meant(name, count, key_name, keys);
 
     if (other)
         feed_fault(walk, "unknown key; did you mean '%s'?", other);
