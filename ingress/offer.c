@@ -29,6 +29,12 @@ static enum reason connect_reason(int err)
     }
 }
 
+/* no family connected, this time: what one that was asked before has said tells more than that */
+static void fail_to_connect(struct offer *o, enum reason reason)
+{
+    fail(o, o->refusal ? o->refusal : reason);
+}
+
 /* dial the families that have a port and had no turn yet; false when there is none to dial */
 static bool dial(struct offer *o, ts_t now)
 {
@@ -46,7 +52,7 @@ static bool dial(struct offer *o, ts_t now)
             err = rc;
     }
     if (!any)
-        fail(o, connect_reason(err));
+        fail_to_connect(o, connect_reason(err));
     return any;
 }
 
@@ -111,7 +117,6 @@ static void send_request(struct offer *o, ts_t now)
 
 static void on_connected(struct offer *o, int which, ts_t now)
 {
-    o->connected = true;
     o->asked = which;
     o->tried[which] = true;
     o->request_sent = 0;
@@ -124,9 +129,9 @@ static void try_other_family(struct offer *o, enum reason reason, ts_t now)
 {
     drop(o, o->asked, now);
     o->asked = NONE;
-    peerapi_answer_init(&o->answer);
-    if (o->plain || !dial(o, now))
-        fail(o, reason);
+    o->refusal = reason;
+    if (dial(o, now))
+        peerapi_answer_init(&o->answer);
 }
 
 static void on_verdict(struct offer *o, enum peerapi_verdict verdict, ts_t now)
@@ -192,7 +197,7 @@ enum offer_state offer_event(struct offer *o, const struct tcp_event *event, ts_
         o->tried[which] = true;
         drop(o, which, now);
         if (o->asked == NONE && !o->conns[!which])
-            fail(o, REASON_NODE_UNREACHABLE);
+            fail_to_connect(o, REASON_NODE_UNREACHABLE);
         return o->state;
     }
     if ((event->flags & TCP_EVENT_CONNECTED) && o->asked == NONE)
@@ -210,10 +215,11 @@ void offer_expire(struct offer *o, ts_t now)
 {
     if (o->state != OFFER_PENDING)
         return;
-    if (o->connected)
+    if (o->asked != NONE)
         fail(o, REASON_OFFER_TIMEOUT);
     else
-        fail(o, wg_peer_can_send(tunnel_peer_wg(o->peer), now) ? REASON_NODE_UNREACHABLE : REASON_NODE_NO_SESSION);
+        fail_to_connect(o, wg_peer_can_send(tunnel_peer_wg(o->peer), now) ? REASON_NODE_UNREACHABLE
+                                                                          : REASON_NODE_NO_SESSION);
 }
 
 struct tcp_conn *offer_take(struct offer *o)

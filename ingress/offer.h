@@ -3,7 +3,8 @@
  *     offer_start  --> SYN to peerapi4 and peerapi6 (raced, where both are known)
  *     first one connected: the other is dropped; the request goes out (it rides on the handshake's ACK)
  *     101: OFFER_ACCEPTED, offer_take gives the connection; the stream's first bytes may wait in it already
- *     "no ingress cap", or closed without a byte: the other family is tried once, for grants are per family
+ *     "no ingress cap", or closed without a byte: the other family is tried once, for grants are per family; if it can't
+ *     even be connected, the reason stays the one that was heard
  *     everything else: OFFER_FAILED with a reason
  * With the `tcp` transport the connection itself is the stream: accepted once connected (a PROXY header first, where
  * the feed asks for one). Design, section 8. */
@@ -31,7 +32,7 @@ struct offer {
     int asked;                    /* index of the connection that carries the request, -1 none yet */
     enum offer_state state;
     enum reason reason;           /* of a failure */
-    bool connected;               /* some SYN was answered */
+    enum reason refusal;          /* why the family asked first was left; REASON_OK: it was not */
     bool propagate;               /* the node said it passes an end-of-file on */
     char request[PEERAPI_REQUEST_BYTES];
     size_t request_len;
