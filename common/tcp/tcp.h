@@ -64,7 +64,8 @@ void tcp_peer_block(struct tcp_peer *peer, bool blocked);
 bool tcp_peer_wants_output(const struct tcp_peer *peer);
 
 struct tcp_stack *tcp_stack_new(const struct tcp_config *config);
-void tcp_stack_free(struct tcp_stack *stack); /* every peer must have been deinited */
+/* tcp_stack_free - every peer must have been deinited; connections still held by owners go too. NULL is allowed. */
+void tcp_stack_free(struct tcp_stack *stack);
 
 /* Verdicts of input; all but OK are counted by the caller. */
 #define TCP_IN_MAP(X)                                                                                                  \

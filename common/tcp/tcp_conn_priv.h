@@ -147,6 +147,7 @@ struct tcp_stack {
     struct list ready_peers; /* whose turn it is; blocked ones are not here */
     struct list events;      /* connections with events */
     struct list starving;    /* writers waiting for memory, longest first */
+    struct list orphans;     /* connections whose peer is gone but not their owner, by peer_link */
     struct list time_wait_order; /* oldest first */
     struct timerq timers;
     struct timer time_wait_timer;

@@ -55,6 +55,7 @@ struct tcp_stack *tcp_stack_new(const struct tcp_config *config)
     list_init(&stack->ready_peers);
     list_init(&stack->events);
     list_init(&stack->starving);
+    list_init(&stack->orphans);
     list_init(&stack->time_wait_order);
     timerq_init(&stack->timers);
     timer_init(&stack->time_wait_timer);
@@ -69,9 +70,17 @@ struct tcp_stack *tcp_stack_new(const struct tcp_config *config)
 
 void tcp_stack_free(struct tcp_stack *stack)
 {
+    struct list *l;
+
     if (!stack)
         return;
-    BUG_ON(stack->conns.count || stack->time_waits.count || !list_empty(&stack->events));
+    BUG_ON(stack->conns.count || stack->time_waits.count);
+    while ((l = list_first(&stack->orphans))) {
+        struct tcp_conn *c = container_of(l, struct tcp_conn, peer_link);
+
+        c->released = true;
+        tcp_conn_settle(c);
+    }
     while (stack->listeners)
         tcp_listen_stop(stack, stack->listeners->port);
     map_deinit(&stack->conns);
