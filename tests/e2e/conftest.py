@@ -9,7 +9,10 @@ from certificates import Authority
 from website import Website
 from world import INGRESS, NODE, UDPRELAY, alive, open_world, service
 
-LOG_TAIL = 80  # lines of each program shown with a failure
+
+def pytest_configure():
+    """Being told to end (timeout, CI) is an end in order: what the tests started ends with them."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by SIGTERM", 143))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -76,8 +79,7 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for world in alive:
             for process in world.processes():
-                tail = process.log().splitlines()[-LOG_TAIL:]
-                report.sections.append((f"log of {process.name}", "\n".join(tail)))
+                report.sections.append((f"log of {process.name}", process.tail()))
                 if process is world.ingress:
                     lines = "\n".join(str(line) for line in process.json_lines()[-10:])
                     report.sections.append((f"access log of {process.name}", lines))

@@ -115,8 +115,14 @@ class Process:
         text = self.out.read_text("utf-8", "replace")
         return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines() if line.startswith("{")]
 
-    def defects(self):
-        return [line for line in self.log().splitlines() if DEFECT.search(line)]
+    def tail(self, lines=80):
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    def defects(self, lines=60):
+        """The log from the first sign of a defect on; empty when there is none."""
+        log = self.log()
+        found = DEFECT.search(log)
+        return "\n".join(log[log.rfind("\n", 0, found.start()) + 1:].splitlines()[:lines]) if found else ""
 
     def descendants(self):
         """Its pid and those of all it started."""

@@ -232,18 +232,25 @@ class World:
         self.raw.close()
         faults = []
         for process in self.processes():
-            ran = process.running()
-            try:
-                status = process.stop()
-                if ran and status != 0:
-                    faults.append(f"{process.name} ended with {status}")
-            except AssertionError as fault:
-                faults.append(str(fault))
-            finally:
-                process.kill()
-            faults += [f"{process.name}: {line}" for line in process.defects()]
+            faults += end_of(process)
         if faults:
             pytest.fail("\n".join(faults), pytrace=False)
+
+
+def end_of(process):
+    """Stop a process; what was wrong with it, as lines: its exit status, and what a sanitizer or an assertion said."""
+    faults = []
+    ran = process.running()
+    try:
+        status = process.stop()
+        if ran and status != 0:
+            faults.append(f"{process.name} ended with {status}; its last words:\n{process.tail()}")
+    except AssertionError as fault:
+        faults.append(f"{fault}\n{process.tail()}")
+    finally:
+        process.kill()
+    defects = process.defects()
+    return faults + ([f"{process.name} said:\n{defects}"] if defects else [])
 
 
 def open_world(request, directory, env=None):
