@@ -17,7 +17,7 @@
     X(ERR_NO_PORTS, -10009, "no free local port")                                                                      \
     X(ERR_NO_SESSION, -10010, "no usable session")                                                                     \
     X(ERR_AGAIN, -10011, "not now; try again later")                                                                   \
-    X(ERR_STATE, -10012, "not possible in this state")
+    X(ERR_WRONG_STATE, -10012, "not possible in this state")
 
 enum err {
 #define X(name, value, text) name = value,

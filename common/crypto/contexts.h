@@ -2,7 +2,7 @@
  *
  * Fetching an algorithm and making a context costs microseconds and an allocation; giving a kept one a new key costs
  * next to nothing. So keys live in 32 bytes each where they belong, and no peer pays for a context.
- * OpenSSL's types are named by their tags here: its headers and base/err.h both define ERR_STATE, so a file includes
+ * OpenSSL's types are named by their tags here: its headers and base/err.h both define ERR_WRONG_STATE, so a file includes
  * one or the other. */
 #ifndef CRYPTO_CONTEXTS_H
 #define CRYPTO_CONTEXTS_H

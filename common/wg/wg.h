@@ -118,7 +118,7 @@ void wg_device_free(struct wg_device *dev); /* wipes every secret; NULL is allow
 
 /* wg_identity_add - answer as this static key too. `private_key` is copied into guarded memory. Returns 0, ERR_EXISTS,
  * ERR_FULL (more than WG_IDENTITIES_MAX), ERR_NOMEM or ERR_INVALID. wg_identity_remove frees it; peers that initiate
- * as it must be gone, else ERR_STATE. Returns 0 or ERR_NOT_FOUND. */
+ * as it must be gone, else ERR_WRONG_STATE. Returns 0 or ERR_NOT_FOUND. */
 int wg_identity_add(struct wg_device *dev, const uint8_t private_key[WG_KEY_BYTES]);
 int wg_identity_remove(struct wg_device *dev, const uint8_t public_key[WG_KEY_BYTES]);
 

@@ -107,7 +107,7 @@ int wg_identity_remove(struct wg_device *dev, const uint8_t public_key[WG_KEY_BY
     if (!identity)
         return ERR_NOT_FOUND;
     if (identity->peers)
-        return ERR_STATE;
+        return ERR_WRONG_STATE;
     secret_free(identity->private_key);
     *identity = (struct wg_identity){0};
     return 0;

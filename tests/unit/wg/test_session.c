@@ -382,7 +382,7 @@ static void two_identities(void **state)
     assert_int_equal(wg_identity_add(p.b.dev, fresh_private), ERR_EXISTS);
     connect_by(&p, &p.a); /* calls the old one, by which b's peer was made */
     assert_true(sent(&p, &p.b));
-    assert_int_equal(wg_identity_remove(p.b.dev, p.b.public_key), ERR_STATE);
+    assert_int_equal(wg_identity_remove(p.b.dev, p.b.public_key), ERR_WRONG_STATE);
 
     pc = peer_config(&p, &p.b); /* b's peer moves to the new one; a still calls the old */
     memcpy(pc.identity, fresh_public, 32);
