@@ -135,7 +135,7 @@ static const struct config_field service_fields[] = {
      .help = "PEM file; needed with terminate"},
     {"proxy_protocol", CONFIG_ENUM, CONFIG_AT(struct node_config_service, proxy_protocol), .def = "off",
      .words = proxy_words, .help = "header that tells the local service who the visitor is"},
-    {"connect_timeout", CONFIG_DURATION, CONFIG_AT(struct node_config_service, connect_timeout_ns), .def = "10s",
+    {"connect_timeout", CONFIG_DURATION, CONFIG_AT(struct node_config_service, connect_timeout_ns), .def = "5s",
      .min = 100 * TS_MS, .max = 300 * TS_S, .help = "how long the local service may take to accept"},
 };
 static CONFIG_TABLE(service, struct node_config_service, "service", service_check);
