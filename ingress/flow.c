@@ -53,6 +53,33 @@ static void describe(const struct peerapi_answer *answer, char out[DETAIL])
     out[n] = 0;
 }
 
+/* the visitor's way ends before it had a stream */
+static void end_offer(struct flow *flow, struct visitor *v, enum reason reason, const char *detail, ts_t now)
+{
+    struct worker *worker = flow->worker;
+
+    visitor_refuse(v, reason);
+    worker_end_visit(worker, &v->visit, reason, flow->link->row->id, flow->target, detail, now);
+    visitor_free(v);
+    detach(flow, now);
+    free(flow->target);
+    free(flow);
+    worker_check_empty(worker);
+}
+
+/* what a probe wants to know of the way to the node, while the offer still tells */
+static void note_probe(const struct flow *flow, struct probe_offer *probe, ts_t now)
+{
+    struct endpoint endpoint = tunnel_peer_endpoint(flow->link->peer);
+    struct wg_peer *wg = tunnel_peer_wg(flow->link->peer);
+
+    probe->handshake_at = wg_peer_can_send(wg, now) ? wg_peer_handshake_at(wg) : 0;
+    probe->connected_at = flow->offer->connected_at;
+    probe->connected_v4 = flow->offer->connected_v4;
+    if (endpoint.kind == ENDPOINT_UDP)
+        probe->endpoint = endpoint.remote;
+}
+
 static void offer_failed(struct flow *flow, ts_t now)
 {
     struct worker *worker = flow->worker;
@@ -65,11 +92,13 @@ static void offer_failed(struct flow *flow, ts_t now)
     log_debug("offer", "event=failed id=%llu node=\"%s\" reason=%s answer=%s",
               (unsigned long long)flow->visitor->visit.id, flow->link->row->id, reason_name(reason),
               log_quote(quoted, sizeof(quoted), detail, strlen(detail)));
+    if (flow->visitor->visit.probe)
+        note_probe(flow, flow->visitor->visit.probe, now);
     struct visitor *v = leave_offer(flow, now);
 
     v->attempt++;
     v->last = reason;
-    if (reason_retry(reason) && now < v->deadline && !worker->stopping) {
+    if (!v->visit.probe && reason_retry(reason) && now < v->deadline && !worker->stopping) {
         struct route_match match;
         enum route_result found =
             route_find(worker->generation->routes, v->route_name, strlen(v->route_name), v->route_port,
@@ -83,13 +112,7 @@ static void offer_failed(struct flow *flow, ts_t now)
             return;
         }
     }
-    visitor_refuse(v, reason);
-    worker_end_visit(worker, &v->visit, reason, flow->link->row->id, flow->target, detail[0] ? detail : NULL, now);
-    visitor_free(v);
-    detach(flow, now);
-    free(flow->target);
-    free(flow);
-    worker_check_empty(worker);
+    end_offer(flow, v, reason, detail[0] ? detail : NULL, now);
 }
 
 static enum reason end_reason(const struct flow *flow, enum relay_end end)
@@ -156,6 +179,12 @@ static void offer_accepted(struct flow *flow, ts_t now)
     enum relay_half_close half_close = half_close_of(flow, flow->offer->propagate);
     struct visitor *v = flow->visitor;
 
+    if (v->visit.probe) { /* it has no bytes to send: the answer was all it wanted */
+        note_probe(flow, v->visit.probe, now);
+        tcp_abort(conn, now);
+        end_offer(flow, leave_offer(flow, now), REASON_OK, NULL, now);
+        return;
+    }
     v->visit.open_at = now;
     if (tcp_write(conn, v->held, v->held_len, now) != v->held_len ||
         relay_start(&flow->relay, &worker->loop, v->fd, conn, &worker->relay, half_close, relay_done, now) != 0) {
@@ -259,7 +288,7 @@ void flow_start(struct worker *worker, struct visitor *v, const struct route_can
     if (v->visit.offered_at == 0)
         v->visit.offered_at = now;
     flow->offer = offer_new(link->peer, row, &v->visit.client, candidate->target, candidate->target_len,
-                            candidate->target_port, flow, now);
+                            candidate->target_port, v->visit.probe ? v->visit.probe->families : OFFER_BOTH, flow, now);
     if (!flow->offer) {
         detach(flow, now);
         free(flow->target);
@@ -267,10 +296,12 @@ void flow_start(struct worker *worker, struct visitor *v, const struct route_can
         refuse(worker, v, REASON_OUT_OF_MEMORY, row, now);
         return;
     }
-    if (link->flows_count > max && flow->offer->state == OFFER_PENDING) {
+    if (link->flows_count > max && !v->visit.probe && flow->offer->state == OFFER_PENDING) {
         flow->offer->state = OFFER_FAILED;
         flow->offer->reason = REASON_LIMIT_NODE;
     }
+    if (v->visit.probe)
+        left = 1; /* it stays with this node */
     /* what time is left is shared by the nodes that are left */
     loop_timer_arm(&worker->loop, &flow->deadline, ts_add(now, ts_since(v->deadline, now) / MAX(left, 1)));
     if (flow->offer->state != OFFER_PENDING)

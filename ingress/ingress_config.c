@@ -2,6 +2,7 @@
 #include "ingress/ingress_config.h"
 
 #include <string.h>
+#include <sys/un.h>
 
 #include "common/base/ts.h"
 #include "common/config/config_checks.h"
@@ -59,6 +60,15 @@ static void identity_check(struct config_check *at, void *value)
     config_check_own_addresses(at, "addresses", i->addresses, i->addresses_count);
     if (*i->previous_key_file && strcmp(i->previous_key_file, i->key_file) == 0)
         config_fault(at, "previous_key_file", "is the same file as key_file");
+}
+
+static void admin_check(struct config_check *at, void *value)
+{
+    const struct ingress_config_admin *a = value;
+    const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
+
+    if (strlen(a->socket) >= room)
+        config_fault(at, "socket", "is longer than the %zu bytes of a Unix socket's path", room - 1);
 }
 
 static void listen_once(struct config_check *at, const struct ingress_config *c)
@@ -242,6 +252,12 @@ static const struct config_field log_fields[] = {
 };
 static CONFIG_TABLE(log, struct ingress_config_log, "log", NULL);
 
+static const struct config_field admin_fields[] = {
+    {"socket", CONFIG_PATH, CONFIG_AT(struct ingress_config_admin, socket), .flags = CONFIG_RESTART, .def = "",
+     .help = "Unix socket through which funnel-ingress probe asks the running ingress; empty: none"},
+};
+static CONFIG_TABLE(admin, struct ingress_config_admin, "administration", admin_check);
+
 static const struct config_field ingress_config_fields[] = {
     {"user", CONFIG_STRING, CONFIG_AT(struct ingress_config, user), .flags = CONFIG_RESTART, .def = "", .max = 255,
      .help = "drop to this user after binding; empty: stay who we are"},
@@ -270,6 +286,8 @@ static const struct config_field ingress_config_fields[] = {
     {"log", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, log), .sub = &log_schema, .help = "what is written down"},
     {"state_dir", CONFIG_PATH, CONFIG_AT(struct ingress_config, state_dir), .flags = CONFIG_RESTART, .def = "",
      .help = "where the tunnel's time stamps outlive a restart; empty: not kept"},
+    {"admin", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, admin), .sub = &admin_schema,
+     .help = "for the operator of this machine"},
 };
 
 CONFIG_TABLE(ingress_config, struct ingress_config, "funnel-ingress", root_check);

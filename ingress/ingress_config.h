@@ -117,6 +117,10 @@ struct ingress_config_log {
     bool client_address;
 };
 
+struct ingress_config_admin {
+    const char *socket; /* "": none */
+};
+
 struct ingress_config {
     const char *user;  /* "": stay who we are */
     unsigned workers;  /* 0: one a core */
@@ -135,6 +139,7 @@ struct ingress_config {
     struct ingress_config_drain drain;
     struct ingress_config_log log;
     const char *state_dir; /* "": nothing is kept */
+    struct ingress_config_admin admin;
     struct config_arena *arena; /* holds all of this */
 };
 

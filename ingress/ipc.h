@@ -5,7 +5,7 @@
  * side and the server talks to strangers: every message is checked for its shape before anyone sees it.
  *
  *      supervisor                                     server
- *          BEGIN(1) CONFIG KEY… LISTENER… UDP… COMMIT  ->
+ *          BEGIN(1) CONFIG KEY… LISTENER… UDP… ADMIN? COMMIT  ->
  *                                                      <- READY(1)          or FAILED(1), and the process ends
  *      SIGHUP
  *          BEGIN(2) CONFIG KEY… LISTENER… COMMIT       ->
@@ -20,7 +20,8 @@
  * A generation is one configuration with all that belongs to it, counted from 1. It is all or nothing: what comes
  * between BEGIN and COMMIT only takes effect by APPLIED. Every generation names all its listeners. One that this
  * server holds already (same address and worker) comes without a descriptor; one that is not named again is closed by
- * the server after APPLIED. UDP sockets and the number of workers come with the first generation only.
+ * the server after APPLIED. UDP sockets, the admin socket and the number of workers come with the first
+ * generation only.
  *
  * The memfd of CONFIG is the same one for every server: read it with pread, the offset is shared.
  * End of file means the other side is gone: a server without a supervisor ends. */
@@ -59,7 +60,8 @@ enum ipc_fd {
     X(IPC_APPLIED, 10, 0, IPC_FD_NEVER)                                                                                \
     X(IPC_FAILED, 11, IPC_TEXT, IPC_FD_NEVER) /* why, one line a reason */                                             \
     X(IPC_LISTENERS_CLOSED, 12, 0, IPC_FD_NEVER)                                                                       \
-    X(IPC_DRAINED, 13, 0, IPC_FD_NEVER)
+    X(IPC_DRAINED, 13, 0, IPC_FD_NEVER)                                                                                \
+    X(IPC_ADMIN, 14, 0, IPC_FD_ALWAYS) /* the listening socket of admin.socket */
 
 enum ipc_type {
 #define X(name, number, size, fd) name = number,

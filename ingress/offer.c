@@ -72,7 +72,8 @@ static void write_plain_head(struct offer *o, const struct route_node *row, cons
 }
 
 struct offer *offer_new(struct tunnel_peer *peer, const struct route_node *row, const struct addrport *src,
-                        const char *target_name, size_t target_len, uint16_t target_port, void *ctx, ts_t now)
+                        const char *target_name, size_t target_len, uint16_t target_port, unsigned families,
+                        void *ctx, ts_t now)
 {
     struct offer *o = calloc(1, sizeof(*o));
 
@@ -82,6 +83,8 @@ struct offer *offer_new(struct tunnel_peer *peer, const struct route_node *row, 
     o->plain = row->transport == ROUTE_TCP;
     o->ports[0] = o->plain ? target_port : row->peerapi6;
     o->ports[1] = o->plain ? target_port : row->peerapi4;
+    o->tried[0] = !(families & OFFER_V6);
+    o->tried[1] = !(families & OFFER_V4);
     o->ctx = ctx;
     o->asked = NONE;
     peerapi_answer_init(&o->answer);
@@ -117,6 +120,8 @@ static void send_request(struct offer *o, ts_t now)
 
 static void on_connected(struct offer *o, int which, ts_t now)
 {
+    o->connected_at = now;
+    o->connected_v4 = which;
     o->asked = which;
     o->tried[which] = true;
     o->request_sent = 0;

@@ -16,6 +16,11 @@
 #include "ingress/reason.h"
 #include "ingress/route/route.h"
 
+/* Families an offer may dial. */
+#define OFFER_V6   1u
+#define OFFER_V4   2u
+#define OFFER_BOTH (OFFER_V6 | OFFER_V4)
+
 enum offer_state {
     OFFER_PENDING = 0,
     OFFER_ACCEPTED,
@@ -33,6 +38,8 @@ struct offer {
     enum offer_state state;
     enum reason reason;           /* of a failure */
     enum reason refusal;          /* why the family asked first was left; REASON_OK: it was not */
+    ts_t connected_at;            /* the connection asked last */
+    bool connected_v4;            /* its family */
     bool propagate;               /* the node said it passes an end-of-file on */
     char request[PEERAPI_REQUEST_BYTES];
     size_t request_len;
@@ -41,10 +48,12 @@ struct offer {
 };
 
 /* offer_new - start an offer of `target_name:target_port` for a visitor from `src`.
+ * families  what may be dialled; for visitors OFFER_BOTH
  * ctx  given to the connections, so that their events find their way to offer_event
  * NULL: out of memory. The state may already be OFFER_FAILED. */
 struct offer *offer_new(struct tunnel_peer *peer, const struct route_node *row, const struct addrport *src,
-                        const char *target_name, size_t target_len, uint16_t target_port, void *ctx, ts_t now);
+                        const char *target_name, size_t target_len, uint16_t target_port, unsigned families,
+                        void *ctx, ts_t now);
 
 /* offer_event - an event of one of its connections. Returns the state after it. */
 enum offer_state offer_event(struct offer *offer, const struct tcp_event *event, ts_t now);

@@ -23,6 +23,7 @@
 #include "common/crypto/crypto.h"
 #include "common/net/loop.h"
 #include "common/net/stampfile.h"
+#include "ingress/admin.h"
 #include "ingress/generation.h"
 #include "ingress/ipc.h"
 #include "ingress/limits.h"
@@ -52,6 +53,7 @@ struct stage {
     size_t keys_count;
     struct staged_listener *listeners;
     int udp[WORKERS_MAX][2]; /* [1]: IPv4; -1: none */
+    int admin;               /* -1: none */
 };
 
 enum phase {
@@ -80,6 +82,7 @@ struct server {
     struct loop_timer drain;
     struct loop_timer stamp;
     struct stampfile stampfile;
+    struct admin *admin; /* NULL: none configured */
     int status;
 };
 
@@ -116,8 +119,11 @@ static void stage_clear(struct server *s)
         for (int f = 0; f < 2; f++)
             if (stage->open && stage->udp[i][f] >= 0)
                 close(stage->udp[i][f]);
+    if (stage->open && stage->admin >= 0)
+        close(stage->admin);
     memset(stage, 0, sizeof(*stage));
     memset(stage->udp, 0xff, sizeof(stage->udp)); /* -1 */
+    stage->admin = -1;
 }
 
 static void stage_config(struct server *s, struct ipc_message *msg)
@@ -178,6 +184,14 @@ static void stage_udp(struct server *s, struct ipc_message *msg)
     if (udp->worker >= WORKERS_MAX)
         return;
     s->stage.udp[udp->worker][udp->family == 4] = msg->fd;
+    msg->fd = -1;
+}
+
+static void stage_admin(struct server *s, struct ipc_message *msg)
+{
+    if (s->stage.admin >= 0)
+        close(s->stage.admin);
+    s->stage.admin = msg->fd;
     msg->fd = -1;
 }
 
@@ -261,6 +275,16 @@ static void keep_stamp(struct loop_timer *t, ts_t now)
     loop_timer_arm(&s->loop, t, ts_add(now, STAMP_EVERY_NS));
 }
 
+static void open_admin(struct server *s)
+{
+    if (s->stage.admin < 0)
+        return;
+    s->admin = admin_new(&s->loop, s->stage.admin, &s->workers);
+    s->stage.admin = -1;
+    if (!s->admin)
+        log_error("server", "event=admin_failed error=\"%s\"", err_str(ERR_NOMEM));
+}
+
 static void apply(struct server *s, struct generation *g, ts_t now)
 {
     bool first = s->generation == NULL;
@@ -277,6 +301,7 @@ static void apply(struct server *s, struct generation *g, ts_t now)
             return;
         }
         open_state(s);
+        open_admin(s);
         loop_timer_arm(&s->loop, &s->stamp, ts_add(now, STAMP_EVERY_NS));
     }
     /* listeners after the generation: it is what tells their settings */
@@ -287,6 +312,8 @@ static void apply(struct server *s, struct generation *g, ts_t now)
             must_post(&s->list[l->worker], MAIL_LISTENER, l->mail);
             l->mail = NULL;
         }
+    if (s->admin)
+        admin_generation(s->admin, g);
     s->awaited = s->workers.count;
     s->phase = first ? PHASE_STARTING : PHASE_APPLYING;
     stage_clear(s);
@@ -436,6 +463,12 @@ static void on_mail(void *ctx, const struct mail *mail)
     case MAIL_ACCESS:
         write_access(s, mail->data);
         break;
+    case MAIL_PROBED:
+        if (s->admin)
+            admin_probed(s->admin, mail->data, now);
+        else
+            free(mail->data);
+        break;
     default:
         WARN_ON(true); /* the workers' */
         break;
@@ -464,6 +497,9 @@ static void on_message(struct server *s, struct ipc_message *msg, ts_t now)
         break;
     case IPC_UDP:
         stage_udp(s, msg);
+        break;
+    case IPC_ADMIN:
+        stage_admin(s, msg);
         break;
     case IPC_COMMIT:
         if (s->stage.open && (s->phase == PHASE_STARTING || s->phase == PHASE_SERVING))
@@ -549,6 +585,8 @@ int server_run(int ipc_fd)
     loop_run(&s->loop);
     bool ordered = s->phase == PHASE_STOPPING;
 
+    admin_free(s->admin);
+    s->admin = NULL;
     if (ordered)
         stop_workers(s);
     mailbox_close(s->workers.server); /* the last lines of the access log */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
@@ -13,6 +14,7 @@
 
 /* the kernel lowers it to net.core.somaxconn, 4096 since Linux 5.4 */
 #define BACKLOG 4096
+#define ADMIN_BACKLOG 16
 
 /* how one kind of socket is opened */
 typedef int (*open_fn)(const struct addrport *at, bool reuseport);
@@ -114,6 +116,12 @@ void sockets_deinit(struct sockets *s)
         close_group(s->udp[family], s->workers);
         s->udp[family] = NULL;
     }
+    if (s->admin_path) {
+        unlink(s->admin_path);
+        close(s->admin);
+        free(s->admin_path);
+        s->admin_path = NULL;
+    }
 }
 
 int sockets_open_udp(struct sockets *s, const struct ingress_config *config, const char *file,
@@ -137,6 +145,50 @@ int sockets_open_udp(struct sockets *s, const struct ingress_config *config, con
         first = first ? first : rc;
     }
     return first;
+}
+
+/* replace_stale - a socket's file that nobody listens behind any more is in the way of bind(2). */
+static int replace_stale(const char *path)
+{
+    struct stat st;
+    int fd;
+
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISSOCK(st.st_mode))
+        return -EEXIST;
+    fd = stream_connect_unix(path);
+    if (fd >= 0)
+        close(fd);
+    if (fd != -ECONNREFUSED)
+        return fd >= 0 ? -EADDRINUSE : fd;
+    return unlink(path) == 0 ? 0 : -errno;
+}
+
+int sockets_open_admin(struct sockets *s, const struct ingress_config *config, const char *file,
+                       struct config_errors *errors)
+{
+    const char *path = config->admin.socket;
+    int rc;
+
+    if (!*path)
+        return 0;
+    rc = replace_stale(path);
+    if (rc == 0)
+        rc = s->admin = stream_listen_unix(path, ADMIN_BACKLOG, 0600);
+    if (rc < 0) {
+        config_errors_add(errors, (struct config_place){.file = file}, "admin.socket", "can't open %s: %s%s", path,
+                          err_str(rc), rc == -EADDRINUSE ? ": a running ingress has it" : "");
+        return rc;
+    }
+    s->admin_path = strdup(path);
+    if (s->admin_path) {
+        log_info("listen", "event=open admin=%s", path);
+        return 0;
+    }
+    close(s->admin);
+    unlink(path);
+    return ERR_NOMEM;
 }
 
 static struct sockets_listener *find(const struct sockets *s, const struct addrport *at)

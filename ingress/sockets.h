@@ -3,7 +3,8 @@
  *
  * A listener is one address with one socket a worker (SO_REUSEPORT). Listeners follow the configuration, a generation
  * at a time: sockets_open opens what is new, then either sockets_commit drops what is not named any more or
- * sockets_abort what was opened. UDP sockets are opened once and stay: the kernel picks one of a group by its place. */
+ * sockets_abort what was opened. UDP sockets are opened once and stay: the kernel picks one of a group by its place; so
+ * does the admin socket. */
 #ifndef INGRESS_SOCKETS_H
 #define INGRESS_SOCKETS_H
 
@@ -26,6 +27,8 @@ struct sockets {
     struct sockets_listener *listeners;
     size_t listeners_count;
     int *udp[2]; /* IPv4 and IPv6: one a worker, or NULL */
+    char *admin_path; /* NULL: no admin socket */
+    int admin;
 };
 
 /* sockets_init - nothing is open. workers > 0. */
@@ -38,6 +41,12 @@ void sockets_deinit(struct sockets *s);
  * call the configuration. 0, ERR_NOMEM or the first -errno. */
 int sockets_open_udp(struct sockets *s, const struct ingress_config *config, const char *file,
                      struct config_errors *errors)
+    __attribute__((warn_unused_result));
+
+/* sockets_open_admin - the Unix socket of admin.socket, if there is to be one; only this user and root may connect. A
+ * file that a crashed ingress left behind is replaced. Errors as above. sockets_deinit removes the file. */
+int sockets_open_admin(struct sockets *s, const struct ingress_config *config, const char *file,
+                       struct config_errors *errors)
     __attribute__((warn_unused_result));
 
 /* sockets_open - the listeners of generation `number`: opens those that are new, and notes all as named. All failures

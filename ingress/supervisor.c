@@ -425,8 +425,9 @@ static int prepare(struct supervisor *s)
     sockets_init(&s->sockets, workers_of(s->next->config));
     int udp = sockets_open_udp(&s->sockets, s->next->config, s->file, &errors);
     int tcp = sockets_open(&s->sockets, s->next->config, s->number, s->file, &errors);
+    int admin = sockets_open_admin(&s->sockets, s->next->config, s->file, &errors);
 
-    if (udp == 0 && tcp == 0)
+    if (udp == 0 && tcp == 0 && admin == 0)
         return CLI_OK;
     log_errors(&errors);
     return CLI_FAILED;

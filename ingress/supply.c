@@ -188,6 +188,8 @@ int supply_send(const struct supply *s, const struct sockets *sockets, uint32_t 
         rc = send_listener(s, i, sockets, held, ipc_fd);
     if (rc == 0 && !held)
         rc = send_udp(s, sockets, ipc_fd);
+    if (rc == 0 && !held && sockets->admin_path)
+        rc = ipc_send(ipc_fd, IPC_ADMIN, s->number, NULL, 0, sockets->admin);
     if (rc == 0)
         rc = ipc_send(ipc_fd, IPC_COMMIT, s->number, NULL, 0, -1);
     return rc;

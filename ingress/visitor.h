@@ -10,6 +10,7 @@
 #include "common/base/addr.h"
 #include "common/base/ts.h"
 #include "ingress/limits.h"
+#include "ingress/probe_offer.h"
 #include "ingress/reason.h"
 
 /* What is known of a stream for the access log; it outlives the visitor. */
@@ -26,6 +27,7 @@ struct visit {
     char *name;             /* owned; NULL until known. What the visitor asked for */
     uint16_t port;          /* public port */
     uint64_t bytes_up, bytes_down;
+    struct probe_offer *probe; /* an operator's question and nobody's stream; NULL: a visitor */
 };
 
 struct visitor {

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -65,6 +66,31 @@ int stream_listen(const struct addrport *at, int backlog, bool reuseport)
         (reuseport && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0) ||
         (!v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) != 0) ||
         bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, backlog) != 0)
+        return fail(fd);
+    return fd;
+}
+
+static bool unix_address(const char *path, struct sockaddr_un *out)
+{
+    *out = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(out->sun_path))
+        return false;
+    strcpy(out->sun_path, path);
+    return true;
+}
+
+int stream_listen_unix(const char *path, int backlog, mode_t mode)
+{
+    struct sockaddr_un un;
+
+    if (!unix_address(path, &un))
+        return -ENAMETOOLONG;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    mode_t before = umask(~mode & 0777);
+    int rc = fd < 0 ? -1 : bind(fd, (struct sockaddr *)&un, sizeof(un));
+
+    umask(before);
+    if (rc != 0 || listen(fd, backlog) != 0)
         return fail(fd);
     return fd;
 }
@@ -132,11 +158,10 @@ int stream_connect(const struct addrport *to)
 
 int stream_connect_unix(const char *path)
 {
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    struct sockaddr_un un;
 
-    if (strlen(path) >= sizeof(un.sun_path))
+    if (!unix_address(path, &un))
         return -ENAMETOOLONG;
-    strcpy(un.sun_path, path);
     return start(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), (struct sockaddr *)&un, sizeof(un));
 }
 

@@ -3,11 +3,15 @@
 #define NET_STREAM_H
 
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include "common/base/addr.h"
 
 /* stream_listen - a listening socket; IPv6 any (`[::]`) is dual stack, other IPv6 addresses v6-only. fd or -errno. */
 int stream_listen(const struct addrport *at, int backlog, bool reuseport);
+/* stream_listen_unix - a listening Unix socket at a path that is free; `mode` are its file's permissions from the first
+ * moment. Only where no other thread creates files meanwhile. fd or -errno. */
+int stream_listen_unix(const char *path, int backlog, mode_t mode);
 /* stream_local / stream_peer - its addresses. 0 or -errno. */
 int stream_local(int fd, struct addrport *out);
 int stream_peer(int fd, struct addrport *out);

@@ -149,6 +149,19 @@ enum route_result route_find(const struct route_table *table, const char *name, 
     return furthest;
 }
 
+size_t route_explain(const struct route_table *table, const char *name, size_t len, uint16_t port, uint64_t unix_now,
+                     struct route_owner out[ROUTE_NODES_PER_NAME])
+{
+    size_t count = 0;
+
+    for (const struct route_claim *c = most_specific(table, name, len); c; c = c->next) {
+        BUG_ON(count == ROUTE_NODES_PER_NAME);
+        out[count++] = (struct route_owner){
+            .node = &c->row->node, .rule = c->name, .result = check(&c->row->node, port, unix_now)};
+    }
+    return count;
+}
+
 const struct route_node *route_node_by_id(const struct route_table *table, const char *id, size_t len)
 {
     uint64_t hash = map_hash(&table->seed, id, len);

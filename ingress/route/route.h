@@ -124,6 +124,18 @@ struct route_match {
 enum route_result route_find(const struct route_table *table, const char *name, size_t len, uint16_t port,
                              uint64_t unix_now, struct route_match *out);
 
+/* One node of a name's most specific rule, whether or not it may be used. */
+struct route_owner {
+    const struct route_node *node;
+    const struct route_name *rule;
+    enum route_result result; /* of this node alone */
+};
+
+/* route_explain - why route_find answers as it does: every node that has the name, in the feed's order. Returns how
+ * many; 0: nobody has it. Parameters as there. */
+size_t route_explain(const struct route_table *table, const char *name, size_t len, uint16_t port, uint64_t unix_now,
+                     struct route_owner out[ROUTE_NODES_PER_NAME]);
+
 /* route_node_open - whether both halves of the opt-in allow offers at unix_now: admin, the node not saying no, not
  * expired. */
 bool route_node_open(const struct route_node *node, uint64_t unix_now);
