@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what is missing, builds with address and undefined-behaviour sanitizers, and runs the tests.
-#   tests/run.sh                 all suites: unit sim fuzz purity e2e interop
+#   tests/run.sh                 all suites: unit sim fuzz purity e2e attack interop
 #   tests/run.sh unit e2e        these only
 #   tests/run.sh e2e -- -k reset   what follows -- goes to pytest
 # Ends with a summary; the exit status is 0 only when no suite failed. interop needs Go, which is not installed from here:
@@ -8,7 +8,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-all="unit sim fuzz purity e2e interop"
+all="unit sim fuzz purity e2e attack interop"
 suites=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
     case " $all " in
@@ -72,6 +72,11 @@ suite_purity() {
 # Debian's own Python has Debian's pytest; another one may come first in PATH.
 suite_e2e() {
     FUNNEL_BIN=$PWD/$build /usr/bin/python3 -m pytest -p no:cacheprovider tests/e2e "${pytest_args[@]}"
+}
+
+# What a hostile node can send through its own tunnel.
+suite_attack() {
+    FUNNEL_BIN=$PWD/$build /usr/bin/python3 -m pytest -p no:cacheprovider tests/attack "${pytest_args[@]}"
 }
 
 # Tailscale's own code, wireguard-go and boringtun as nodes. Go fetches the modules, and, from 1.21 on, a newer Go.

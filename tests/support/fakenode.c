@@ -491,7 +491,6 @@ static void run(const sigset_t *while_waiting)
         tcp_stack_expire(stack, now);
         take_events(now);
         send_all(now);
-        fflush(stdout);
         ts_t next = ts_min(timerq_next(&timers), ts_min(wg_device_deadline(wg), tcp_stack_deadline(stack)));
         uint64_t wait_ns = MIN(ts_since(next, now), TS_S);
         struct timespec wait = {.tv_sec = (time_t)(wait_ns / TS_S), .tv_nsec = (long)(wait_ns % TS_S)};
@@ -722,6 +721,7 @@ int main(int argc, char **argv)
     sigaddset(&held, SIGTERM);
     sigaddset(&held, SIGINT);
     sigprocmask(SIG_BLOCK, &held, &before);
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a fact is told before anything follows from it */
     printf("{\"event\": \"listening\"}\n");
     run(&before);
     engines_stop(clock_ns(CLOCK_MONOTONIC));
