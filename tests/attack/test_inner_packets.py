@@ -281,6 +281,14 @@ def test_forged_segments_of_a_neighbours_stream(world, door, stream, newer):
     stream.assert_intact()
 
 
+def test_the_forgery_is_good(world, stream):
+    """The same segment out of the neighbour's own tunnel is taken: only where it comes from makes the difference."""
+    where = stream.where()
+    stream.door.send(forged(where, PSH | ACK, b"FORGED",
+                            options=timestamp_option(stream.last.timestamp + 1, stream.last.timestamp)))
+    assert visitor.read_exactly(stream.visitor, 6) == b"FORGED"
+
+
 def test_same_ports_from_the_own_address(world, door, stream):
     """The peer is part of a connection's name: equal ports and numbers, but in another node's tunnel."""
     _, sport, dst, dport, seq, ack = stream.where()
