@@ -32,7 +32,8 @@ struct probe_request {
                                     * is longer, an offer has the configured offer.timeout */
 };
 
-/* probe_request_read - from the parts an operator gives; source NULL: PROBE_SOURCE. call_ns becomes 0. Returns NULL, or what is wrong. */
+/* probe_request_read - from the parts an operator gives; source NULL: PROBE_SOURCE. call_ns becomes 0. Returns NULL, or
+ * what is wrong. */
 const char *probe_request_read(struct probe_request *out, const char *name, unsigned long long port,
                                const char *source);
 

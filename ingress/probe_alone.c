@@ -159,15 +159,16 @@ int probe_alone(const char *file, const struct probe_request *request, const str
     rc = sockets_open_udp(&sockets, supply->config, file, &socket_errors);
     if (rc == -EADDRINUSE) {
         complain(errors, file, "wireguard.listen",
-                 "this UDP port is in use, most likely by the running ingress, which must be asked itself: give both the "
-                 "same `admin: {socket: PATH}` and restart it. (A second user of its key would draw its sessions away.)");
+                 "this UDP port is in use, most likely by the running ingress, which must be asked itself: set "
+                 "`admin: {socket: PATH}` and restart it. (A second user of its key would draw its sessions away.)");
         goto out;
     }
     if (rc != 0) {
         *errors = socket_errors;
         goto out;
     }
-    a.generation = generation_new(1, file, supply->text, supply->text_len, supply->keys, supply->keys_count, &rng, errors);
+    a.generation = generation_new(1, file, supply->text, supply->text_len, supply->keys, supply->keys_count, &rng,
+                                  errors);
     if (!a.generation) {
         status = CLI_CONFIG;
         goto out;

@@ -23,9 +23,11 @@
 #include "ingress/probe_alone.h"
 
 #define PORT_DEFAULT   443
-#define PATIENCE_NS    (15 * TS_S) /* for one step beyond offer.timeout */
+#define PATIENCE_NS    (15 * TS_S) /* beyond offer.timeout, for the next step to come */
 #define CALL_NS        (60 * TS_S) /* a funnel-node looks for a silent ingress after two keepalives, 50 s by default */
 #define PUBLIC_TEXT    800
+#define WIDTH          110 /* columns of a line for people */
+#define INDENT         34
 
 static const char help[] =
     "usage: funnel-ingress probe [-c FILE] [--json] [--public ADDRESS:PORT] [--source IP] NAME[:PORT]\n"
@@ -40,7 +42,7 @@ static const char help[] =
     "  -j, --json                   one JSON object a step\n"
     "  -h, --help                   print this\n"
     "\n"
-    "A running ingress is asked through its admin.socket; where none runs, the probe itself takes its place meanwhile.\n"
+    "A running ingress is asked through its admin.socket; where none runs, the probe takes its place meanwhile.\n"
     "The node is offered a stream that is closed at once: the service behind it may log a visitor without a request.\n"
     "\n"
     "Exit status: 0 every step passed, 1 one failed, 2 usage, 78 the configuration is wrong.\n";
@@ -60,11 +62,6 @@ static int usage(const char *what)
     return CLI_USAGE;
 }
 
-static void print_errors(const struct config_errors *errors)
-{
-    config_errors_print(errors, stderr);
-}
-
 /* ---- steps ---- */
 
 static const char *text_of(const json_t *object, const char *key)
@@ -74,16 +71,37 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+/* print_words - at most WIDTH columns, from the column that the step's text begins in */
+static void print_words(const char *text)
+{
+    int at = INDENT;
+
+    while (*text) {
+        int len = (int)strcspn(text, " ");
+
+        if (at > INDENT && at + 1 + len > WIDTH) {
+            printf("\n%*s", INDENT, "");
+            at = INDENT;
+        }
+        at += printf("%s%.*s", at > INDENT ? " " : "", len, text);
+        text += len + (text[len] == ' ');
+    }
+    putchar('\n');
+}
+
 static void print_text(const json_t *step)
 {
     const char *reason = text_of(step, "reason"), *what = text_of(step, "advice");
 
-    printf("%-11s %-6s %9.1f ms  %s\n", text_of(step, "step"), text_of(step, "status"),
-           json_real_value(json_object_get(step, "ms")), text_of(step, "text"));
+    printf("%-11s  %-6s %9.1f ms  ", text_of(step, "step"), text_of(step, "status"),
+           json_real_value(json_object_get(step, "ms")));
+    print_words(text_of(step, "text"));
     if (*reason)
-        printf("%-11s why    %s\n", "", reason);
-    if (*what)
-        printf("%-11s do     %s\n", "", what);
+        printf("%*s%s\n", INDENT, "reason: ", reason);
+    if (*what) {
+        printf("%*s", INDENT, "to do: ");
+        print_words(what);
+    }
 }
 
 static void show(void *ctx, const json_t *step)
@@ -102,7 +120,8 @@ static void show(void *ctx, const json_t *step)
 }
 
 /* tell - a step of this program's own; advice may be NULL */
-static void tell(struct command *c, const char *name, const char *status, ts_t began, const char *what, const char *text)
+static void tell(struct command *c, const char *name, const char *status, ts_t began, const char *what,
+                 const char *text)
 {
     json_t *step = probe_step(name, status, (double)(ts_since(loop_now(), began) / TS_US) / 1000.0, REASON_OK, text);
 
@@ -197,7 +216,7 @@ static int ask_alone(struct command *c)
     config_errors_init(&errors);
     int status = probe_alone(c->file, &c->request, &listener, &passed, &errors);
 
-    print_errors(&errors);
+    config_errors_print(&errors, stderr);
     if (status == CLI_OK && !passed)
         c->failed = true;
     return status;
@@ -305,11 +324,15 @@ static void tell_refusal(struct command *c, const struct tls_look *look, ts_t be
 
     snprintf(text, sizeof(text), "%s: TLS for %s: %s", c->public_at, c->request.name, look->error);
     reasons_of(look->alert, reasons, sizeof(reasons));
-    if (*reasons && look->alert > 0)
-        snprintf(what, sizeof(what),
-                 "The ingress's access log has this visit with one of these reasons: %s. An alert that it does not log "
-                 "as a reason came from the node.",
+    if (look->not_tls)
+        snprintf(what, sizeof(what), "The way is open to its end, where plain bytes come from: let the node end TLS "
+                                     "(funnel-node: tls: terminate), or forward to the service's TLS port.");
+    else if (look->alert > 0 && *reasons)
+        snprintf(what, sizeof(what), "The ingress's access log has this visit with one of these reasons: %s. If it has "
+                                     "another there, the alert came from the node.",
                  reasons);
+    else if (look->alert != TLS_LOOK_NO_ALERT)
+        snprintf(what, sizeof(what), "The ingress never says that: the alert came from the node, see its log.");
     else
         snprintf(what, sizeof(what), "See the access log for this visit. If there is none: is this address an "
                                      "ingress's listener, with protocol: tls and without proxy_protocol: require?");
@@ -366,7 +389,7 @@ static int run(struct command *c)
         (void)ingress_config_load(c->file, text, len, &errors, &config);
         free(text);
     }
-    print_errors(&errors);
+    config_errors_print(&errors, stderr);
     if (!config)
         return CLI_CONFIG;
     int status = walk(c, config, began);

@@ -1,4 +1,4 @@
-/* probe_command.h - `funnel-ingress probe`: the command line around a walk (probe.h), and the look at the public side. */
+/* probe_command.h - `funnel-ingress probe`: the command line around a walk (probe.h), and a look at the public side. */
 #ifndef INGRESS_PROBE_COMMAND_H
 #define INGRESS_PROBE_COMMAND_H
 

@@ -41,8 +41,10 @@ static void describe_error(struct tls_look *look, int ssl_error, int system_erro
     else if (ssl_error == SSL_ERROR_SYSCALL || !reason ||
              ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
         snprintf(look->error, sizeof(look->error), "closed without an alert");
-    else
-        snprintf(look->error, sizeof(look->error), "%s", reason);
+    else {
+        look->not_tls = true;
+        snprintf(look->error, sizeof(look->error), "what answers is not TLS (%s)", reason);
+    }
 }
 
 static bool shake(SSL *ssl, int fd, ts_t deadline, struct tls_look *look)

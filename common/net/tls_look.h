@@ -22,6 +22,7 @@ struct tls_look {
     /* of one that did not */
     int alert;            /* number, RFC 8446 section 6, or TLS_LOOK_NO_ALERT */
     char alert_name[48];  /* "unrecognized name" */
+    bool not_tls;         /* something answered, but not in TLS as this program knows it */
     char error[160];      /* what happened, for people */
 };
 

@@ -81,7 +81,8 @@ def test_text_for_people(world):
     world.start()
     done = run([INGRESS, "probe", "-c", world.ingress.config_file, "site.test:8443"], check=False)
     assert done.returncode == FAILED
-    assert "feed" in done.stdout and "why    port_not_funnelled" in done.stdout and "do     Add the port" in done.stdout
+    for text in ("feed ", "reason: port_not_funnelled", "to do: Add the port"):
+        assert text in done.stdout
 
 
 def test_source_is_what_the_node_is_told(world):
@@ -103,8 +104,8 @@ def test_wrong_port(world):
     assert "443" in step["text"]
 
 
-@pytest.mark.parametrize("row", [{"funnel": {"admin": False, "node": "ask"}}, {"funnel": {"admin": True, "node": False}},
-                                 {"expires": "2020-01-01T00:00:00Z"}], ids=str)
+@pytest.mark.parametrize("row", [{"funnel": {"admin": False, "node": "ask"}},
+                                 {"funnel": {"admin": True, "node": False}}, {"expires": "2020-01-01T00:00:00Z"}], ids=str)
 def test_not_opted_in(world, website, row):
     world.add_node("shy", [service("shy.test", website.https_forward)], **row)
     world.start()
@@ -198,6 +199,13 @@ def test_public_listener_refuses_with_an_alert(world):
     assert probed.status == FAILED
     assert "alert 112" in probed.step("public")["text"] and "unknown_name" in probed.step("public")["advice"]
     assert world.ingress.access(name="nobody.test")["reason"] == "unknown_name"
+
+
+def test_service_that_speaks_no_tls(world, website):
+    world.add_node("plain", [service("plain.test", website.http_forward, proxy_protocol="v2")])
+    world.start()
+    step = Probed(world, "--public", f"127.0.0.1:{world.ingress.port}", "plain.test").failed()
+    assert step["step"] == "public" and "not TLS" in step["text"] and "terminate" in step["advice"]
 
 
 def test_nothing_listens_publicly(world):

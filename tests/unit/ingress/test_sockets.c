@@ -6,8 +6,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -107,11 +110,53 @@ static void workers_share_one_port_and_nobody_else(void **state)
     sockets_deinit(&ours);
 }
 
+static void admin_socket_is_private_and_one_program_s(void **state)
+{
+    char folder[] = "/tmp/test_sockets.XXXXXX", path[64];
+    struct ingress_config config = {.admin = {.socket = path}};
+    struct config_errors errors;
+    struct sockets ours, theirs;
+    struct stat st;
+
+    (void)state;
+    config_errors_init(&errors);
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/admin", folder);
+    sockets_init(&ours, 1);
+    sockets_init(&theirs, 1);
+    assert_int_equal(sockets_open_admin(&ours, &config, "c.yaml", &errors), 0);
+    assert_int_equal(lstat(path, &st), 0);
+    assert_true(S_ISSOCK(st.st_mode));
+    assert_int_equal(st.st_mode & 0777, 0600);
+
+    /* a living one is left alone, also by the end of who did not get it */
+    assert_true(sockets_open_admin(&theirs, &config, "c.yaml", &errors) < 0);
+    assert_int_equal(errors.count, 1);
+    assert_non_null(strstr(errors.line[0], "c.yaml: admin.socket: can't open /tmp/test_sockets."));
+    sockets_deinit(&theirs);
+    assert_int_equal(lstat(path, &st), 0);
+
+    /* one left behind by a crash is replaced */
+    close(ours.admin);
+    assert_int_equal(sockets_open_admin(&theirs, &config, "c.yaml", &errors), 0);
+    free(ours.admin_path);
+    ours.admin_path = NULL;
+    sockets_deinit(&ours);
+    sockets_deinit(&theirs);
+    assert_int_equal(lstat(path, &st), -1);
+
+    config.admin.socket = "";
+    assert_int_equal(sockets_open_admin(&ours, &config, "c.yaml", &errors), 0);
+    assert_null(ours.admin_path);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(listeners_follow_generations),
         cmocka_unit_test(workers_share_one_port_and_nobody_else),
+        cmocka_unit_test(admin_socket_is_private_and_one_program_s),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

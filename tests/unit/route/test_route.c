@@ -48,6 +48,39 @@ static void exact_before_wildcard_before_wider(void **state)
     route_table_put(t);
 }
 
+static void explains_each_node_of_the_most_specific_name(void **state)
+{
+    (void)state;
+    struct route_builder *b = builder_new();
+    const struct route_name exact[] = {{.name = "a.b"}};
+    const struct route_name wide[] = {{.name = "*.b", .target = "t.ts.net", .target_port = 1}};
+    struct route_owner owners[ROUTE_NODES_PER_NAME];
+    struct route_node n;
+
+    n = node_of("open", exact, 1), add(b, &n);
+    n = node_of("shut", exact, 1), n.consent = ROUTE_CONSENT_NO, add(b, &n);
+    n = node_of("old", exact, 1), n.expires = 5, add(b, &n);
+    n = node_of("wide", wide, 1), add(b, &n);
+    struct route_table *t = route_table_new(b);
+
+    assert_int_equal(route_explain(t, "a.b", 3, 443, 5, owners), 3);
+    assert_string_equal(owners[0].node->id, "open");
+    assert_int_equal(owners[0].result, ROUTE_OK);
+    assert_string_equal(owners[1].node->id, "shut");
+    assert_int_equal(owners[1].result, ROUTE_NOT_OPTED_IN);
+    assert_string_equal(owners[2].node->id, "old");
+    assert_int_equal(owners[2].result, ROUTE_EXPIRED);
+    assert_string_equal(owners[2].rule->name, "a.b");
+
+    assert_int_equal(route_explain(t, "c.b", 3, 80, 0, owners), 1);
+    assert_string_equal(owners[0].rule->name, "*.b");
+    assert_string_equal(owners[0].rule->target, "t.ts.net");
+    assert_int_equal(owners[0].result, ROUTE_PORT_NOT_FUNNELLED);
+    assert_int_equal(route_explain(t, "b", 1, 443, 0, owners), 0);
+    assert_int_equal(route_explain(t, "", 0, 443, 0, owners), 0);
+    route_table_put(t);
+}
+
 static void target_is_the_visitors_unless_rewritten(void **state)
 {
     (void)state;
@@ -311,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_before_wildcard_before_wider),
+        cmocka_unit_test(explains_each_node_of_the_most_specific_name),
         cmocka_unit_test(target_is_the_visitors_unless_rewritten),
         cmocka_unit_test(verdicts),
         cmocka_unit_test(several_nodes_for_one_name),
