@@ -139,7 +139,7 @@ static void refresh(struct link *link, const struct route_node *row, ts_t now)
     size_t count = endpoints_of(row, endpoints);
 
     tunnel_peer_endpoints_set(link->peer, endpoints, count);
-    wg_peer_keepalive_set(tunnel_peer_wg(link->peer), keepalive_of(worker, row), now);
+    tunnel_peer_keepalive_set(link->peer, keepalive_of(worker, row), now);
     link->row = row;
     generation_put(link->generation);
     link->generation = generation_get(worker->generation);

@@ -178,6 +178,10 @@ void tcp_abort(struct tcp_conn *conn, ts_t now);
  * from own `local` ends with -ECONNREFUSED. */
 void tcp_peer_refused(struct tcp_peer *peer, const struct addrport *local, const struct addrport *remote, ts_t now);
 
+/* tcp_peer_answers - the carrier hears the peer again after a silence (its session was lost and is new, say): every SYN
+ * of ours that still waits for its answer is sent again at once, not when its timeout ends. */
+void tcp_peer_answers(struct tcp_peer *peer, ts_t now);
+
 struct tcp_conn_info { /* not tcp_info: the system has one */
     const char *state; /* RFC 9293 name */
     uint64_t srtt_ns, rto_ns;

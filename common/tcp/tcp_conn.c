@@ -539,6 +539,20 @@ void tcp_peer_refused(struct tcp_peer *peer, const struct addrport *local, const
     tcp_conn_settle(c);
 }
 
+void tcp_peer_answers(struct tcp_peer *peer, ts_t now)
+{
+    tcp_stack_clock(peer->stack, now);
+    for (struct list *l = peer->conns.next; l != &peer->conns; l = l->next) {
+        struct tcp_conn *c = container_of(l, struct tcp_conn, peer_link);
+
+        if (c->state != TCP_SYN_SENT || c->syn_due)
+            continue;
+        c->syn_due = true;
+        c->at[TCP_TIMER_SEND] = TS_NEVER;
+        tcp_conn_settle(c);
+    }
+}
+
 void tcp_conn_info(const struct tcp_conn *c, struct tcp_conn_info *out)
 {
     *out = (struct tcp_conn_info){

@@ -17,6 +17,17 @@ void path_deinit(struct path *path)
     path_init(path);
 }
 
+static bool same(const struct path *path, const struct endpoint *candidates, size_t count)
+{
+    if (path->candidates_count != count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (path->candidates[i].kind != candidates[i].kind ||
+            !addrport_equal(&path->candidates[i].remote, &candidates[i].remote))
+            return false;
+    return true;
+}
+
 int path_candidates_set(struct path *path, const struct endpoint *candidates, size_t count)
 {
     struct endpoint *copy = NULL;
@@ -28,6 +39,7 @@ int path_candidates_set(struct path *path, const struct endpoint *candidates, si
             return ERR_NOMEM;
         memcpy(copy, candidates, count * sizeof(*copy));
     }
+    path->doubted |= !same(path, candidates, count);
     free(path->candidates);
     path->candidates = copy;
     path->candidates_count = count;

@@ -2,8 +2,8 @@
  *
  * A peer has candidates (where the feed says it may be) and, once anything authenticated came from it, a proven
  * endpoint. Data goes to the proven one. Handshakes go there too, but while nothing is proven, or when the last one
- * stayed unanswered, they go to the candidates as well: who answers first becomes proven (roaming by WireGuard source,
- * section 2.1 of its paper). */
+ * stayed unanswered, or whoever names the candidates has named new ones, they go to the candidates as well: who answers
+ * first becomes proven (roaming by WireGuard source, section 2.1 of its paper). */
 #ifndef TUNNEL_PATH_H
 #define TUNNEL_PATH_H
 
@@ -17,13 +17,13 @@ struct path {
     struct endpoint proven; /* kind NONE: nothing heard yet */
     struct endpoint *candidates;
     size_t candidates_count;
-    bool doubted; /* a handshake went out and nothing has come since */
+    bool doubted; /* nothing has come since a handshake went out, or since the candidates changed */
 };
 
 void path_init(struct path *path);
 void path_deinit(struct path *path);
 
-/* path_candidates_set - copies; 0 or ERR_NOMEM (the old ones stay). */
+/* path_candidates_set - copies; nothing heard yet, or a change of them: the next handshake goes to all. 0 or ERR_NOMEM (the old ones stay). */
 int path_candidates_set(struct path *path, const struct endpoint *candidates, size_t count);
 
 /* path_heard - an authenticated datagram that passed the replay check came from here. True: the endpoint changed. */

@@ -8,7 +8,8 @@
  * peer's session is looked at: without one the peer is blocked and a handshake asked for; WG_EVENT_UP unblocks it.
  *
  * Two rules make a lost session short (design, section 6): a SYN that timed out with nothing heard since asks for a
- * fresh handshake; and a peer with keepalive that was silent for two intervals is called. */
+ * fresh handshake, and goes again as soon as that is answered; and a peer with keepalive that was silent for two
+ * intervals is called. */
 #include "common/tunnel/tunnel.h"
 
 #include <stdlib.h>
@@ -34,6 +35,7 @@ struct tunnel_peer {
     void *owner;
     struct tunnel_peer *next, *prev;
     uint16_t mtu;
+    bool unanswered; /* a SYN timed out in silence: it goes again when the peer can be talked to */
     uint8_t addrs_count;
     uint8_t own_addrs_count;
     struct addr addrs[]; /* the peer's, then ours */
@@ -113,8 +115,10 @@ static struct tunnel_peer *of_tcp(struct tcp_peer *peer)
 
 static void silence_arm(struct tunnel_peer *peer, ts_t now)
 {
-    if (peer->keepalive_ns == 0)
+    if (peer->keepalive_ns == 0) {
+        timerq_disarm(&peer->tunnel->timers, &peer->silence);
         return;
+    }
     ts_t heard = wg_peer_heard(peer->wg), at = ts_add(heard, 2 * peer->keepalive_ns);
 
     /* already silent: call again after two more intervals, for ever; that is what keeps a NAT open */
@@ -216,6 +220,13 @@ void tunnel_peer_endpoints_set(struct tunnel_peer *peer, const struct endpoint *
     (void)path_candidates_set(&peer->path, endpoints, count);
 }
 
+void tunnel_peer_keepalive_set(struct tunnel_peer *peer, uint64_t keepalive_ns, ts_t now)
+{
+    peer->keepalive_ns = keepalive_ns;
+    wg_peer_keepalive_set(peer->wg, keepalive_ns, now);
+    silence_arm(peer, now);
+}
+
 void tunnel_peer_initiate(struct tunnel_peer *peer, ts_t now)
 {
     if (path_known(&peer->path))
@@ -274,6 +285,15 @@ static enum wg_in after_input(struct tunnel *t, enum wg_in verdict, const struct
     return verdict;
 }
 
+/* something came that shows a session both sides can use; an initiation does not, before it is answered and confirmed */
+static void answers(struct tunnel_peer *peer, ts_t now)
+{
+    if (!peer->unanswered)
+        return;
+    peer->unanswered = false;
+    tcp_peer_answers(&peer->tcp, now);
+}
+
 enum wg_in tunnel_input(struct tunnel *tunnel, uint8_t *datagram, size_t len, const struct endpoint *from,
                         struct wg_half *half, ts_t now)
 {
@@ -281,12 +301,15 @@ enum wg_in tunnel_input(struct tunnel *tunnel, uint8_t *datagram, size_t len, co
 
     tunnel->stats.datagrams_in++;
     tunnel->stats.bytes_in += len;
+    bool initiation = len > 0 && datagram[0] == WG_MESSAGE_INITIATION;
     enum wg_in verdict = wg_device_input(tunnel->wg, datagram, len, from, &in, now);
 
     if (verdict == WG_IN_HALF) {
         *half = in.half;
         wg_half_wipe(&in.half);
     }
+    if (in.peer && in.roam && !initiation)
+        answers(wg_peer_owner(in.peer), now);
     return after_input(tunnel, verdict, &in, from, now);
 }
 
@@ -461,8 +484,10 @@ bool tunnel_event(struct tunnel *tunnel, struct tunnel_event *out, ts_t now)
         struct tunnel_peer *peer = tcp ? of_tcp(tcp) : NULL; /* NULL: it was freed, and this says so */
 
         if (peer && (out->tcp.flags & TCP_EVENT_SYN_TIMEOUT) &&
-            ts_since(now, wg_peer_heard(peer->wg)) >= SYN_SILENCE_NS)
+            ts_since(now, wg_peer_heard(peer->wg)) >= SYN_SILENCE_NS) {
+            peer->unanswered = true;
             tunnel_peer_initiate(peer, now);
+        }
         out->tcp.flags &= ~(unsigned)TCP_EVENT_SYN_TIMEOUT;
         if (out->tcp.flags == 0)
             continue;

@@ -85,8 +85,11 @@ struct wg_peer *tunnel_peer_wg(struct tunnel_peer *peer);
 size_t tunnel_peer_conns(const struct tunnel_peer *peer);
 /* tunnel_peer_endpoint - where it was last heard from (authenticated); kind NONE when never. */
 struct endpoint tunnel_peer_endpoint(const struct tunnel_peer *peer);
-/* tunnel_peer_endpoints_set - new candidates; the one it is heard from stays in use. */
+/* tunnel_peer_endpoints_set - candidates; the one it is heard from stays in use. When they are new, the next handshake
+ * goes to them as well. */
 void tunnel_peer_endpoints_set(struct tunnel_peer *peer, const struct endpoint *endpoints, size_t count);
+/* tunnel_peer_keepalive_set - change keepalive_ns of its configuration. */
+void tunnel_peer_keepalive_set(struct tunnel_peer *peer, uint64_t keepalive_ns, ts_t now);
 /* tunnel_peer_initiate - ask for a session now, if there is an endpoint to ask. */
 void tunnel_peer_initiate(struct tunnel_peer *peer, ts_t now);
 

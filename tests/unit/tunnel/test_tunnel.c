@@ -319,6 +319,31 @@ static void a_restarted_peer_is_found_within_seconds(void **state)
     world_free(w);
 }
 
+/* the worst moment: the handshake has to wait for REKEY_TIMEOUT, and the SYN's own timeout has doubled by then */
+static void a_syn_goes_again_as_soon_as_there_is_a_session(void **state)
+{
+    struct world *w = world_new();
+
+    (void)state;
+    side_peer(w, 0, true, 0);
+    side_peer(w, 1, false, 0);
+    assert_int_equal(tcp_listen(tunnel_tcp(w->side[1].tunnel), PORT, 16, NULL), 0);
+    assert_true(dial(w, TS_S));
+    ts_t begin = w->now;
+
+    tcp_abort(w->side[1].conn, w->now);
+    tunnel_free(w->side[1].tunnel);
+    pool_deinit(&w->side[1].pool);
+    side_open(&w->side[1], 97);
+    side_peer(w, 1, false, 0);
+    assert_int_equal(tcp_listen(tunnel_tcp(w->side[1].tunnel), PORT, 16, NULL), 0);
+    tcp_abort(w->side[0].conn, w->now);
+    w->side[0].conn = NULL;
+    assert_true(dial(w, 30 * TS_S));
+    assert_true(w->now - begin < 5500 * TS_MS); /* SYNs alone go at 0, 1, 3 and 7 s */
+    world_free(w);
+}
+
 static void who_is_silent_for_two_intervals_is_called(void **state)
 {
     struct world *w = world_new();
@@ -359,7 +384,8 @@ static void handshakes_fan_out_until_someone_answers(void **state)
 {
     struct path path;
     struct endpoint out[TUNNEL_ENDPOINTS_MAX + 1], two[2] = {{.kind = ENDPOINT_UDP, .remote.port = 1},
-                                                             {.kind = ENDPOINT_UDP, .remote.port = 2}};
+                                                             {.kind = ENDPOINT_UDP, .remote.port = 2}},
+                    three = {.kind = ENDPOINT_UDP, .remote.port = 3};
 
     (void)state;
     path_init(&path);
@@ -375,6 +401,13 @@ static void handshakes_fan_out_until_someone_answers(void **state)
     assert_int_equal(path_handshake(&path, out), 2); /* it did not: the others too, each once */
     assert_int_equal(out[0].remote.port, 2);
     assert_int_equal(out[1].remote.port, 1);
+    assert_false(path_heard(&path, &two[1]));
+    assert_int_equal(path_candidates_set(&path, two, 2), 0);
+    assert_int_equal(path_handshake(&path, out), 1); /* nothing new was said */
+    assert_false(path_heard(&path, &two[1]));
+    assert_int_equal(path_candidates_set(&path, &three, 1), 0);
+    assert_int_equal(path_handshake(&path, out), 2); /* it may have moved there */
+    assert_int_equal(out[1].remote.port, 3);
     path_deinit(&path);
 }
 
@@ -385,6 +418,7 @@ int main(void)
         cmocka_unit_test(a_connect_waits_for_a_peer_that_calls),
         cmocka_unit_test(a_foreign_inner_source_is_dropped),
         cmocka_unit_test(a_restarted_peer_is_found_within_seconds),
+        cmocka_unit_test(a_syn_goes_again_as_soon_as_there_is_a_session),
         cmocka_unit_test(who_is_silent_for_two_intervals_is_called),
         cmocka_unit_test(a_tsmp_refusal_is_read),
         cmocka_unit_test(handshakes_fan_out_until_someone_answers),
