@@ -15,7 +15,8 @@ struct client {
     struct loop_poll poll;
     struct admin *admin;
     int fd;
-    struct probe *probe; /* NULL: nothing under way */
+    struct probe *probe; /* NULL: none under way */
+    struct metrics_round *round; /* NULL: none under way */
     char line[ADMIN_LINE_MAX];
     size_t line_len;
     bool gone; /* closed as soon as nobody works with it */
@@ -30,6 +31,13 @@ struct admin {
     struct generation *generation; /* with a reference; NULL before the first */
     struct client *clients;
     size_t clients_count;
+};
+
+/* One collection of samples: it outlives its client if that leaves, until the last worker has answered. */
+struct metrics_round {
+    struct client *client; /* NULL: gone */
+    unsigned awaited;
+    struct metrics_sample sum;
 };
 
 /* ---- answers ---- */
@@ -81,6 +89,8 @@ static void client_close(struct client *c)
     *at = c->next;
     admin->clients_count--;
     probe_free(c->probe);
+    if (c->round)
+        c->round->client = NULL;
     loop_poll_close(&c->poll, on_client_closed);
     close(c->fd);
 }
@@ -127,11 +137,79 @@ static void run_probe(struct client *c, const json_t *request, ts_t now)
         say_error(c, err_str(ERR_NOMEM));
 }
 
+/* ---- metrics ---- */
+
+static void run_lines(struct client *c, ts_t now);
+
+static void round_done(struct metrics_round *round)
+{
+    struct client *c = round->client;
+
+    if (c) {
+        char *text = metrics_text(&round->sum, c->admin->generation, c->admin->workers->count, loop_wall());
+        json_t *answer = text ? json_pack("{s:s}", "metrics", text) : NULL;
+
+        c->round = NULL;
+        if (answer)
+            say(c, answer);
+        else
+            say_error(c, err_str(ERR_NOMEM));
+        json_decref(answer);
+        free(text);
+    }
+    free(round);
+}
+
+void admin_sampled(struct admin *admin, struct metrics_mail *mail)
+{
+    struct metrics_round *round = mail->round;
+
+    (void)admin; /* may be gone: the round knows its client */
+    metrics_add(&round->sum, &mail->sample);
+    free(mail);
+    if (--round->awaited > 0)
+        return;
+    struct client *c = round->client;
+
+    round_done(round);
+    if (c)
+        run_lines(c, loop_now()); /* the next request may wait */
+}
+
+static void run_metrics(struct client *c, const json_t *request, ts_t now)
+{
+    struct workers *workers = c->admin->workers;
+    struct metrics_round *round = c->admin->generation ? calloc(1, sizeof(*round)) : NULL;
+
+    (void)request;
+    (void)now;
+    if (!round) {
+        say_error(c, c->admin->generation ? err_str(ERR_NOMEM) : "the server is starting");
+        return;
+    }
+    round->client = c;
+    c->round = round;
+    for (unsigned i = 0; i < workers->count; i++) {
+        struct metrics_mail *mail = calloc(1, sizeof(*mail));
+
+        if (!mail)
+            continue;
+        mail->round = round;
+        if (mailbox_post(workers->list[i].mailbox, MAIL_SAMPLE, mail))
+            round->awaited++;
+        else
+            free(mail);
+    }
+    if (round->awaited == 0)
+        round_done(round);
+}
+
 static const struct command {
     const char *name;
     void (*run)(struct client *client, const json_t *request, ts_t now);
 } commands[] = {
     {"probe", run_probe},
+    {"metrics", run_metrics},
 };
 
 static void run(struct client *c, const char *line, size_t len, ts_t now)
@@ -154,14 +232,14 @@ static void run_lines(struct client *c, ts_t now)
 {
     char *end;
 
-    while (!c->gone && !c->probe && (end = memchr(c->line, '\n', c->line_len))) {
+    while (!c->gone && !c->probe && !c->round && (end = memchr(c->line, '\n', c->line_len))) {
         size_t used = (size_t)(end + 1 - c->line);
 
         run(c, c->line, used, now);
         c->line_len -= used;
         memmove(c->line, c->line + used, c->line_len);
     }
-    if (!c->gone && !c->probe && c->line_len == sizeof(c->line)) {
+    if (!c->gone && !c->probe && !c->round && c->line_len == sizeof(c->line)) {
         say_error(c, "the request is too long");
         c->gone = true;
     }

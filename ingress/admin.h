@@ -4,6 +4,8 @@
  *      < {"step": "feed", "status": "ok", "ms": 0.1, "text": "…", …}      see probe.h
  *      < …
  *      < {"step": "result", "status": "ok"}
+ *      > {"command": "metrics"}
+ *      < {"metrics": "# HELP …"}                                          Prometheus text, see metrics.h
  *      < {"error": "…"}                                                   instead, for what is no request
  *
  * The socket's file permissions say who may ask. One request at a time a client, a few clients at a time; who does not
@@ -11,6 +13,7 @@
 #ifndef INGRESS_ADMIN_H
 #define INGRESS_ADMIN_H
 
+#include "ingress/metrics.h"
 #include "ingress/probe_offer.h"
 #include "ingress/worker.h"
 
@@ -28,6 +31,9 @@ void admin_generation(struct admin *admin, struct generation *generation);
 
 /* admin_probed - an offer came back (taken). */
 void admin_probed(struct admin *admin, struct probe_offer *offer, ts_t now);
+
+/* admin_sampled - a worker's sample came back (taken). */
+void admin_sampled(struct admin *admin, struct metrics_mail *mail);
 
 /* admin_free - lets all clients go; the memory goes with the loop's next turn. NULL allowed. */
 void admin_free(struct admin *admin);

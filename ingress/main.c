@@ -17,6 +17,7 @@
 #include "ingress/generation.h"
 #include "ingress/ingress_config.h"
 #include "ingress/ipc.h"
+#include "ingress/metrics_command.h"
 #include "ingress/probe_command.h"
 #include "ingress/server.h"
 #include "ingress/server_process.h"
@@ -32,6 +33,7 @@ static const char help[] =
     "       " PROGRAM " -t [-q] [-c FILE]    check the configuration, keys and feed; change nothing\n"
     "       " PROGRAM " -T [-c FILE]         print the effective configuration, defaults included\n"
     "       " PROGRAM " probe NAME[:PORT]    walk a visitor's way to a node and say where it stops (probe --help)\n"
+    "       " PROGRAM " metrics              print the running server's counters (metrics --help)\n"
     "       " PROGRAM " genkey               print a new private key\n"
     "       " PROGRAM " pubkey               read a private key, print its public key\n"
     "\n"
@@ -147,6 +149,8 @@ int main(int argc, char **argv)
     }
     if (argc >= 2 && strcmp(argv[1], "probe") == 0)
         return probe_command(argc - 1, argv + 1, file);
+    if (argc >= 2 && strcmp(argv[1], "metrics") == 0)
+        return metrics_command(argc - 1, argv + 1, file);
     if (argc == 2 && command(argv[1], &status))
         return status;
     while ((option = getopt_long(argc, argv, "c:tqTVh", options, NULL)) != -1) {

@@ -209,7 +209,7 @@ enum offer_state offer_event(struct offer *o, const struct tcp_event *event, ts_
         on_connected(o, which, now);
     else if ((event->flags & TCP_EVENT_WRITABLE) && which == o->asked && o->request_sent < o->request_len)
         send_request(o, now);
-    if (o->state == OFFER_PENDING && which == o->asked && (event->flags & TCP_EVENT_READABLE))
+    if (o->state == OFFER_PENDING && !o->plain && which == o->asked && (event->flags & TCP_EVENT_READABLE))
         read_answer(o, now);
     if (o->state == OFFER_PENDING && which == o->asked && (event->flags & (TCP_EVENT_CLOSED | TCP_EVENT_EOF)))
         on_end(o, now);

@@ -469,6 +469,9 @@ static void on_mail(void *ctx, const struct mail *mail)
         else
             free(mail->data);
         break;
+    case MAIL_SAMPLED:
+        admin_sampled(s->admin, mail->data);
+        break;
     default:
         WARN_ON(true); /* the workers' */
         break;

@@ -12,6 +12,7 @@
 #include "ingress/flow.h"
 #include "ingress/front.h"
 #include "ingress/link.h"
+#include "ingress/metrics.h"
 
 #define CHUNK_BYTES          16384             /* of the inner TCP's queues */
 #define SPARE_CHUNKS         256               /* kept for the next stream: 4 MiB a worker */
@@ -54,6 +55,8 @@ void worker_end_visit(struct worker *worker, const struct visit *visit, enum rea
     const struct ingress_config_log *config = &worker->generation->config->log;
 
     worker->ended[reason]++;
+    worker->bytes_up += visit->bytes_up;
+    worker->bytes_down += visit->bytes_down;
     if (config->access == INGRESS_CONFIG_ACCESS_OFF)
         return;
     char *line = visit_log(visit, reason, node, target, detail, config->client_address, now);
@@ -384,6 +387,10 @@ static void on_mail(void *ctx, const struct mail *mail)
         wg_device_stamp_floor_set(tunnel_wg(worker->tunnel), *(uint64_t *)mail->data);
         free(mail->data);
         break;
+    case MAIL_SAMPLE:
+        metrics_take(&((struct metrics_mail *)mail->data)->sample, worker);
+        to_server(worker, MAIL_SAMPLED, mail->data);
+        break;
     case MAIL_STOP:
         stop(worker, now);
         break;
@@ -391,6 +398,7 @@ static void on_mail(void *ctx, const struct mail *mail)
     case MAIL_EMPTY:
     case MAIL_ACCESS:
     case MAIL_PROBED:
+    case MAIL_SAMPLED:
         WARN_ON(true); /* the server's */
         break;
     }

@@ -34,12 +34,14 @@ enum mail_kind {
     MAIL_HALF,            /* struct wg_half: an initiation of one of your nodes */
     MAIL_CLOSE_LISTENERS, /* take what waits, then close */
     MAIL_STAMP,           /* uint64_t: the floor of initiation stamps, ns */
+    MAIL_SAMPLE,          /* struct metrics_mail: fill it and send it back */
     MAIL_STOP,            /* end everything now */
     /* to the server */
     MAIL_READY,  /* struct worker: it has taken over its generation; or listeners closed */
     MAIL_EMPTY,  /* struct worker: draining, and the last visitor is gone */
     MAIL_ACCESS, /* char text: a line for the access log */
     MAIL_PROBED, /* struct probe_offer: how it went */
+    MAIL_SAMPLED, /* struct metrics_mail: filled */
 };
 
 struct listener_mail {
@@ -81,6 +83,7 @@ struct worker {
     struct loop_timer sweep; /* looks for expired nodes */
     bool draining, stopping;
     uint64_t ended[REASON_COUNT]; /* visitors by how they ended */
+    uint64_t bytes_up, bytes_down;  /* of ended streams */
     uint64_t foreign, unknown_keys; /* datagrams mailed on; initiations of keys that no node has */
 };
 

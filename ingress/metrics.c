@@ -1,0 +1,159 @@
+#include "ingress/metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/bug.h"
+#include "ingress/front.h"
+#include "ingress/generation.h"
+#include "ingress/worker.h"
+
+void metrics_take(struct metrics_sample *out, const struct worker *worker)
+{
+    *out = (struct metrics_sample){
+        .bytes_up = worker->bytes_up,
+        .bytes_down = worker->bytes_down,
+        .flows = worker->flows_count,
+        .links = worker->links.count,
+        .greetings = front_pending(worker->front),
+        .foreign = worker->foreign,
+        .unknown_keys = worker->unknown_keys,
+        .udp_sent = worker->sender.sent,
+        .udp_calls = worker->sender.send_calls,
+        .udp_failed = worker->sender.failed,
+        .pool_chunks = worker->pool.chunks_out,
+        .pool_chunks_peak = worker->pool.chunks_peak,
+        .pool_chunk_bytes = worker->pool.chunk_bytes,
+        .tunnel = *tunnel_stats(worker->tunnel),
+    };
+    memcpy(out->ended, worker->ended, sizeof(out->ended));
+    tcp_stack_stats(tunnel_tcp(worker->tunnel), &out->tcp);
+}
+
+void metrics_add(struct metrics_sample *sum, const struct metrics_sample *one)
+{
+    for (int i = 0; i < REASON_COUNT; i++)
+        sum->ended[i] += one->ended[i];
+    for (int i = 0; i < WG_IN_COUNT; i++)
+        sum->tunnel.wg[i] += one->tunnel.wg[i];
+    for (int i = 0; i < TCP_IN_COUNT; i++)
+        sum->tunnel.tcp[i] += one->tunnel.tcp[i];
+    for (int i = 0; i < TUNNEL_DROP_COUNT; i++)
+        sum->tunnel.dropped[i] += one->tunnel.dropped[i];
+    sum->tunnel.datagrams_in += one->tunnel.datagrams_in;
+    sum->tunnel.datagrams_out += one->tunnel.datagrams_out;
+    sum->tunnel.bytes_in += one->tunnel.bytes_in;
+    sum->tunnel.bytes_out += one->tunnel.bytes_out;
+    sum->bytes_up += one->bytes_up;
+    sum->bytes_down += one->bytes_down;
+    sum->flows += one->flows;
+    sum->links += one->links;
+    sum->greetings += one->greetings;
+    sum->foreign += one->foreign;
+    sum->unknown_keys += one->unknown_keys;
+    sum->udp_sent += one->udp_sent;
+    sum->udp_calls += one->udp_calls;
+    sum->udp_failed += one->udp_failed;
+    sum->pool_chunks += one->pool_chunks;
+    sum->pool_chunks_peak += one->pool_chunks_peak;
+    sum->pool_chunk_bytes = one->pool_chunk_bytes; /* the same for all */
+    sum->tcp.conns += one->tcp.conns;
+    sum->tcp.time_wait += one->tcp.time_wait;
+    sum->tcp.segments_in += one->tcp.segments_in;
+    sum->tcp.segments_out += one->tcp.segments_out;
+    sum->tcp.retransmits += one->tcp.retransmits;
+    sum->tcp.resets_in += one->tcp.resets_in;
+    sum->tcp.resets_out += one->tcp.resets_out;
+    sum->tcp.challenges += one->tcp.challenges;
+}
+
+static void head(FILE *out, const char *name, const char *type, const char *help)
+{
+    fprintf(out, "# HELP funnel_%s %s\n# TYPE funnel_%s %s\n", name, help, name, type);
+}
+
+static void one(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    head(out, name, type, help);
+    fprintf(out, "funnel_%s %llu\n", name, (unsigned long long)value);
+}
+
+static void labelled(FILE *out, const char *name, const char *label, const char *value, uint64_t count)
+{
+    fprintf(out, "funnel_%s{%s=\"%s\"} %llu\n", name, label, value, (unsigned long long)count);
+}
+
+static void write_streams(FILE *out, const struct metrics_sample *s)
+{
+    head(out, "visitors_ended_total", "counter", "Visitors by how they ended; docs/reasons.md.");
+    for (int i = 0; i < REASON_COUNT; i++)
+        labelled(out, "visitors_ended_total", "reason", reason_name((enum reason)i), s->ended[i]);
+    head(out, "stream_bytes_total", "counter", "Bytes of ended streams.");
+    labelled(out, "stream_bytes_total", "direction", "up", s->bytes_up);
+    labelled(out, "stream_bytes_total", "direction", "down", s->bytes_down);
+    one(out, "streams_active", "gauge", "Visitors being offered or streaming.", s->flows);
+    one(out, "hellos_pending", "gauge", "Visitors that have not said a name yet.", s->greetings);
+    one(out, "nodes_connected", "gauge", "Nodes with a WireGuard peer.", s->links);
+}
+
+static void write_tunnel(FILE *out, const struct metrics_sample *s)
+{
+    head(out, "wireguard_input_total", "counter", "Datagrams by what became of them.");
+    for (int i = 0; i < WG_IN_COUNT; i++)
+        labelled(out, "wireguard_input_total", "verdict", wg_in_name((enum wg_in)i), s->tunnel.wg[i]);
+    head(out, "tunnel_dropped_total", "counter", "Packets out of a session that were not looked at further.");
+    for (int i = 0; i < TUNNEL_DROP_COUNT; i++)
+        labelled(out, "tunnel_dropped_total", "reason", tunnel_drop_name((enum tunnel_drop)i), s->tunnel.dropped[i]);
+    head(out, "tcp_input_total", "counter", "Inner TCP segments by what became of them.");
+    for (int i = 0; i < TCP_IN_COUNT; i++)
+        labelled(out, "tcp_input_total", "verdict", tcp_in_name((enum tcp_in)i), s->tunnel.tcp[i]);
+    head(out, "datagram_bytes_total", "counter", "UDP payload to and from nodes.");
+    labelled(out, "datagram_bytes_total", "direction", "in", s->tunnel.bytes_in);
+    labelled(out, "datagram_bytes_total", "direction", "out", s->tunnel.bytes_out);
+    one(out, "datagrams_received_total", "counter", "Datagrams from nodes.", s->tunnel.datagrams_in);
+    one(out, "datagrams_sent_total", "counter", "Datagrams to nodes.", s->udp_sent);
+    one(out, "datagrams_failed_total", "counter", "Datagrams that the kernel refused.", s->udp_failed);
+    one(out, "udp_sends_total", "counter", "System calls that sent them.", s->udp_calls);
+    one(out, "datagrams_foreign_total", "counter", "Datagrams handed to the worker they belong to.", s->foreign);
+    one(out, "initiations_unknown_total", "counter", "Handshakes of keys that no node has.", s->unknown_keys);
+}
+
+static void write_tcp(FILE *out, const struct metrics_sample *s)
+{
+    one(out, "tcp_connections", "gauge", "Inner connections, TIME-WAIT left out.", s->tcp.conns);
+    one(out, "tcp_time_wait", "gauge", "Inner connections in TIME-WAIT.", s->tcp.time_wait);
+    one(out, "tcp_segments_sent_total", "counter", "Inner segments sent.", s->tcp.segments_out);
+    one(out, "tcp_retransmits_total", "counter", "Inner segments sent again.", s->tcp.retransmits);
+    one(out, "tcp_resets_sent_total", "counter", "Inner resets sent.", s->tcp.resets_out);
+    one(out, "buffer_bytes", "gauge", "Memory of bytes in flight.", s->pool_chunks * s->pool_chunk_bytes);
+    one(out, "buffer_peak_bytes", "gauge", "Most of it so far, each worker's peak added up.",
+        s->pool_chunks_peak * s->pool_chunk_bytes);
+}
+
+char *metrics_text(const struct metrics_sample *sum, const struct generation *generation, unsigned workers,
+                   uint64_t wall_ns)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+
+    if (!out)
+        return NULL;
+    head(out, "build_info", "gauge", "1, with the version.");
+    labelled(out, "build_info", "version", FUNNEL_VERSION, 1);
+    one(out, "workers", "gauge", "Event loops.", workers);
+    one(out, "generation", "gauge", "Configurations applied, this one included.", generation->number);
+    one(out, "nodes_configured", "gauge", "Nodes in the feed.", route_node_count(generation->routes));
+    one(out, "feed_age_seconds", "gauge", "Since the feed was read.",
+        wall_ns > generation->feed_read_wall_ns ? (wall_ns - generation->feed_read_wall_ns) / TS_S : 0);
+    one(out, "assertions_survived_total", "counter", "Internal checks that failed; each is a bug.", bug_warn_count());
+    write_streams(out, sum);
+    write_tunnel(out, sum);
+    write_tcp(out, sum);
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
