@@ -1,12 +1,12 @@
 #include "ingress/generation.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
 #include "common/crypto/key.h"
+#include "common/crypto/secret.h"
 #include "common/net/loop.h"
 #include "ingress/feed/feed_document.h"
 #include "ingress/feed/feed_file.h"
@@ -20,25 +20,24 @@ static const struct generation_key *key_of(const struct generation_key *keys, si
     return NULL;
 }
 
-/* into guarded memory, with its public half */
-static bool take_key(const uint8_t key[WG_KEY_BYTES], uint8_t **private_out, uint8_t public_out[WG_KEY_BYTES])
+/* take_key - into the guarded block, with its public half; NULL: not a key. */
+static const uint8_t *take_key(struct generation *g, const struct generation_key *from, uint8_t public_out[WG_KEY_BYTES])
 {
-    *private_out = sodium_malloc(WG_KEY_BYTES);
-    if (!*private_out)
-        return false;
-    memcpy(*private_out, key, WG_KEY_BYTES);
-    return key_public(key, public_out) == 0 && sodium_mprotect_readonly(*private_out) == 0;
+    uint8_t *to = g->private_keys[g->private_keys_count++];
+
+    memcpy(to, from->key, WG_KEY_BYTES);
+    return key_public(to, public_out) == 0 ? to : NULL;
 }
 
-static bool make_identity(struct identity *out, const struct ingress_config_identity *config,
+static bool make_identity(struct generation *g, struct identity *out, const struct ingress_config_identity *config,
                           const struct generation_key *keys, size_t keys_count, struct config_errors *errors)
 {
     const struct generation_key *key = key_of(keys, keys_count, config->name, false);
     const struct generation_key *previous = key_of(keys, keys_count, config->name, true);
 
     out->name = strdup(config->name);
-    if (!out->name || !key || !take_key(key->key, &out->private_key, out->public_key) ||
-        (previous && !take_key(previous->key, &out->previous_private, out->previous_public))) {
+    if (!out->name || !key || !(out->private_key = take_key(g, key, out->public_key)) ||
+        (previous && !(out->previous_private = take_key(g, previous, out->previous_public)))) {
         config_errors_add(errors, (struct config_place){0}, config->name, "no usable key for this identity");
         return false;
     }
@@ -70,9 +69,28 @@ static int read_feed(const char *path, struct rng *rng, struct config_errors *er
     return rc;
 }
 
-struct generation *generation_new(uint32_t number, const char *config_name, const char *text, size_t len,
-                                  const struct generation_key *keys, size_t keys_count, struct rng *rng,
-                                  struct config_errors *errors)
+/* make_identities - false: errors filled, or out of memory. */
+static bool make_identities(struct generation *g, const struct generation_key *keys, size_t keys_count,
+                            struct config_errors *errors)
+{
+    size_t count = g->config->identities_count;
+
+    g->identities = calloc(count, sizeof(*g->identities));
+    g->private_keys = secret_alloc(2 * count * sizeof(*g->private_keys)); /* a current and a previous one each */
+    if (!g->identities || !g->private_keys)
+        return false;
+    while (g->identities_count < count) {
+        const struct ingress_config_identity *config = &g->config->identities[g->identities_count];
+
+        if (!make_identity(g, &g->identities[g->identities_count++], config, keys, keys_count, errors))
+            return false;
+    }
+    secret_seal(g->private_keys);
+    return true;
+}
+
+struct generation *generation_load(uint32_t number, const char *config_name, const char *text, size_t len,
+                                   const struct generation_key *keys, size_t keys_count, struct config_errors *errors)
 {
     struct generation *g = calloc(1, sizeof(*g));
 
@@ -80,23 +98,30 @@ struct generation *generation_new(uint32_t number, const char *config_name, cons
         return NULL;
     atomic_init(&g->references, 1);
     g->number = number;
-    if (ingress_config_load(config_name, text, len, errors, &g->config) != 0)
-        goto fail;
-    g->identities = calloc(g->config->identities_count, sizeof(*g->identities));
-    if (!g->identities)
-        goto fail;
-    for (; g->identities_count < g->config->identities_count; g->identities_count++)
-        if (!make_identity(&g->identities[g->identities_count], &g->config->identities[g->identities_count], keys,
-                           keys_count, errors)) {
-            g->identities_count++;
-            goto fail;
-        }
-    if (read_feed(g->config->feed.path, rng, errors, &g->routes) != 0)
-        goto fail;
-    g->feed_read_wall_ns = loop_wall();
-    return g;
+    if (ingress_config_load(config_name, text, len, errors, &g->config) == 0 &&
+        make_identities(g, keys, keys_count, errors))
+        return g;
+    generation_put(g);
+    return NULL;
+}
 
-fail:
+int generation_read_feed(struct generation *g, struct rng *rng, struct config_errors *errors)
+{
+    int rc = read_feed(g->config->feed.path, rng, errors, &g->routes);
+
+    if (rc == 0)
+        g->feed_read_wall_ns = loop_wall();
+    return rc;
+}
+
+struct generation *generation_new(uint32_t number, const char *config_name, const char *text, size_t len,
+                                  const struct generation_key *keys, size_t keys_count, struct rng *rng,
+                                  struct config_errors *errors)
+{
+    struct generation *g = generation_load(number, config_name, text, len, keys, keys_count, errors);
+
+    if (g && generation_read_feed(g, rng, errors) == 0)
+        return g;
     generation_put(g);
     return NULL;
 }
@@ -111,12 +136,10 @@ void generation_put(struct generation *g)
 {
     if (!g || atomic_fetch_sub_explicit(&g->references, 1, memory_order_acq_rel) != 1)
         return;
-    for (size_t i = 0; i < g->identities_count; i++) {
+    for (size_t i = 0; i < g->identities_count; i++)
         free(g->identities[i].name);
-        sodium_free(g->identities[i].private_key);
-        sodium_free(g->identities[i].previous_private);
-    }
     free(g->identities);
+    secret_free(g->private_keys);
     route_table_put(g->routes);
     ingress_config_free(g->config);
     free(g);

@@ -16,10 +16,10 @@
 struct identity {
     char *name;
     uint8_t public_key[WG_KEY_BYTES];
-    uint8_t *private_key; /* guarded memory */
+    const uint8_t *private_key; /* in the generation's guarded block */
     bool has_previous;
     uint8_t previous_public[WG_KEY_BYTES];
-    uint8_t *previous_private; /* guarded memory, or NULL */
+    const uint8_t *previous_private; /* likewise, or NULL */
     struct addr addrs[TUNNEL_ADDRS_MAX]; /* ours inside the tunnels; by default the ULA of the key */
     size_t addrs_count;
 };
@@ -30,6 +30,8 @@ struct generation {
     struct ingress_config *config;
     struct identity *identities; /* in the config's order */
     size_t identities_count;
+    uint8_t (*private_keys)[WG_KEY_BYTES]; /* all of theirs, in one guarded block, read-only */
+    size_t private_keys_count;
     struct route_table *routes;
     uint64_t feed_read_wall_ns;
 };
@@ -41,10 +43,20 @@ struct generation_key {
     const uint8_t *key;
 };
 
-/* generation_new - parse the config text, read and parse the feed, join them with the keys.
- * rng     seeds the route table's hash
+/* generation_load - parse the config text and join it with the keys; no routes yet. Opens no file.
  * errors  every problem found, for the operator
- * Returns the generation with one reference, or NULL with errors filled. Reads the feed file; blocks for that long. */
+ * Returns the generation with one reference, or NULL with errors filled. */
+struct generation *generation_load(uint32_t number, const char *config_name, const char *text, size_t len,
+                                   const struct generation_key *keys, size_t keys_count, struct config_errors *errors);
+
+/* generation_read_feed - its routes, from the feed file. Blocks for as long as that takes. Once, before anyone shares
+ * the generation.
+ * rng  seeds the route table's hash
+ * 0; -EACCES: the feed may not be read from here; or another negative error. With errors filled. */
+int generation_read_feed(struct generation *g, struct rng *rng, struct config_errors *errors)
+    __attribute__((warn_unused_result));
+
+/* generation_new - both. */
 struct generation *generation_new(uint32_t number, const char *config_name, const char *text, size_t len,
                                   const struct generation_key *keys, size_t keys_count, struct rng *rng,
                                   struct config_errors *errors);

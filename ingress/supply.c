@@ -14,7 +14,6 @@
 #include "common/cli/cli.h"
 #include "common/config/config_file.h"
 #include "common/crypto/crypto.h"
-#include "common/crypto/key.h"
 #include "common/crypto/secret.h"
 #include "ingress/ipc.h"
 
@@ -28,7 +27,7 @@ static void load_key(struct supply *s, size_t identity, bool previous, struct co
 {
     const struct ingress_config_identity *id = &s->config->identities[identity];
     const char *path = previous ? id->previous_key_file : id->key_file;
-    uint8_t key[KEY_BYTES];
+    uint8_t *key = s->key_bytes[s->keys_count];
     char why[120];
     int rc = cli_key_read(path, key, why, sizeof(why));
 
@@ -41,21 +40,16 @@ static void load_key(struct supply *s, size_t identity, bool previous, struct co
     }
     if (rc > 0)
         log_warn("config", "key_file=%s warning=\"%s\"", path, why);
-
-    struct generation_key *k = &s->keys[s->keys_count];
-
-    *k = (struct generation_key){.identity = id->name, .previous = previous, .key = secret_new(key, sizeof(key))};
-    crypto_wipe(key, sizeof(key));
-    if (k->key)
-        s->keys_count++;
-    else
-        out_of_memory(s->file, errors);
+    s->keys[s->keys_count++] = (struct generation_key){.identity = id->name, .previous = previous, .key = key};
 }
 
 static void load_keys(struct supply *s, struct config_errors *errors)
 {
-    s->keys = calloc(2 * s->config->identities_count, sizeof(*s->keys));
-    if (!s->keys) {
+    size_t most = 2 * s->config->identities_count; /* a current and a previous one each */
+
+    s->keys = calloc(most, sizeof(*s->keys));
+    s->key_bytes = secret_alloc(most * sizeof(*s->key_bytes));
+    if (!s->keys || !s->key_bytes) {
         out_of_memory(s->file, errors);
         return;
     }
@@ -64,6 +58,7 @@ static void load_keys(struct supply *s, struct config_errors *errors)
         if (*s->config->identities[i].previous_key_file)
             load_key(s, i, true, errors);
     }
+    secret_seal(s->key_bytes);
 }
 
 struct supply *supply_load(const char *file, uint32_t number, struct config_errors *errors)
@@ -93,8 +88,7 @@ void supply_free(struct supply *s)
 {
     if (!s)
         return;
-    for (size_t i = 0; i < s->keys_count; i++)
-        secret_free(s->keys[i].key);
+    secret_free(s->key_bytes);
     free(s->keys);
     ingress_config_free(s->config);
     free(s->text);

@@ -20,8 +20,9 @@ struct supply {
     char *text;
     size_t text_len;
     struct ingress_config *config;
-    struct generation_key *keys; /* names in config, keys in guarded memory */
+    struct generation_key *keys; /* names in config, keys in key_bytes */
     size_t keys_count;
+    uint8_t (*key_bytes)[WG_KEY_BYTES]; /* one guarded block, read-only */
 };
 
 /* supply_load - read and check the configuration file and every key file it names. A key file that others may read is a

@@ -27,14 +27,28 @@ struct secret_block {
     struct secret_block *next, *prev; /* among the blocks with a free piece */
 };
 
-const void *secret_new(const void *data, size_t len)
+void *secret_alloc(size_t len)
 {
     void *secret = sodium_malloc(len);
+
+    if (secret)
+        memset(secret, 0, len);
+    return secret;
+}
+
+void secret_seal(void *secret)
+{
+    BUG_ON(sodium_mprotect_readonly(secret) != 0);
+}
+
+const void *secret_new(const void *data, size_t len)
+{
+    void *secret = secret_alloc(len);
 
     if (!secret)
         return NULL;
     memcpy(secret, data, len);
-    sodium_mprotect_readonly(secret);
+    secret_seal(secret);
     return secret;
 }
 

@@ -1,14 +1,20 @@
 /* secret.h - memory for secrets: kept out of core dumps and, where the system lets us, out of swap; wiped when freed.
  *
- * Few and long-lived secrets (identity keys) get a block of their own between guard pages. Many and short-lived ones
- * (session keys) come in fixed-size pieces cut from larger such blocks: a block each would cost 8 KiB. */
+ * Few and long-lived secrets (all identity keys of one owner) get a block of their own between guard pages. Many and
+ * short-lived ones (session keys) come in fixed-size pieces cut from larger such blocks: a block each would cost
+ * 8 KiB. */
 #ifndef CRYPTO_SECRET_H
 #define CRYPTO_SECRET_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* secret_new - a copy of len bytes, read-only from then on, guard pages around it. NULL: out of memory. */
+/* secret_alloc - len bytes between guard pages, for secrets that come and go together; all zero. NULL: out of memory.
+ * secret_seal - read-only from then on. */
+void *secret_alloc(size_t len);
+void secret_seal(void *secret);
+
+/* secret_new - both for a copy of len bytes. NULL: out of memory. */
 const void *secret_new(const void *data, size_t len);
 void secret_free(const void *secret); /* wipes; NULL is allowed */
 
