@@ -261,6 +261,8 @@ static CONFIG_TABLE(admin, struct ingress_config_admin, "administration", admin_
 static const struct config_field ingress_config_fields[] = {
     {"user", CONFIG_STRING, CONFIG_AT(struct ingress_config, user), .flags = CONFIG_RESTART, .def = "", .max = 255,
      .help = "drop to this user after binding; empty: stay who we are"},
+    {"sandbox", CONFIG_BOOL, CONFIG_AT(struct ingress_config, sandbox), .flags = CONFIG_RESTART, .def = "on",
+     .help = "let the server open no file but the feed and state_dir, and make no system call it does not need"},
     {"workers", CONFIG_INT, CONFIG_AT(struct ingress_config, workers), .flags = CONFIG_RESTART, .def = "1", .min = 1,
      .max = INGRESS_CONFIG_WORKERS_MAX, .words = worker_words, .help = "event loops; auto: one a core"},
     {"listen", CONFIG_STRUCT, CONFIG_LIST_AT(struct ingress_config, listen), .flags = CONFIG_REQUIRED, .list_min = 1,

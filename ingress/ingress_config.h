@@ -123,6 +123,7 @@ struct ingress_config_admin {
 
 struct ingress_config {
     const char *user;  /* "": stay who we are */
+    bool sandbox;      /* restrict the server's files and system calls */
     unsigned workers;  /* 0: one a core */
     const struct ingress_config_listen *listen;
     size_t listen_count; /* >= 1 */

@@ -173,7 +173,7 @@ int probe_alone(const char *file, const struct probe_request *request, const str
         status = CLI_CONFIG;
         goto out;
     }
-    rc = sandbox_enter(a.generation->config->user);
+    rc = sandbox_enter(&(struct sandbox){.user = a.generation->config->user, .confine = false});
     if (rc == 0)
         rc = run(&a, &sockets, &rng);
     if (rc == 0)

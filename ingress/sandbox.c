@@ -1,6 +1,6 @@
 /* sandbox.c - the order matters: groups before user (a mere user can't change them), user before capabilities (changing
- * it is one), dumpable after user (changing it resets it), and everything before a filter on system calls.
- * capabilities(7), prctl(2), setresuid(2). */
+ * it is one), dumpable after user (changing it resets it), files before system calls (Landlock's own are not on that
+ * list), and those last. capabilities(7), prctl(2), setresuid(2). */
 #include "ingress/sandbox.h"
 
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include "common/base/bug.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "ingress/sandbox_filter.h"
 
 struct identity {
     uid_t uid;
@@ -107,25 +108,49 @@ static int drop_capabilities(void)
     return syscall(SYS_capset, &header, none) == 0 ? 0 : -errno;
 }
 
-int sandbox_enter(const char *user)
+int sandbox_hide_memory(void)
 {
     const struct rlimit no_core = {0, 0};
-    int rc;
 
     if (setrlimit(RLIMIT_CORE, &no_core) != 0)
         return failed("core", -errno);
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? 0 : failed("dumpable", -errno);
+}
+
+void sandbox_show_memory(void)
+{
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+/* confine - to these files and to the list of system calls. Looking up a user and logging have opened what they need by
+ * now (name services, time zones). */
+static int confine(const struct sandbox_files *files)
+{
+    int landlock = sandbox_files_enter(files);
+
+    if (landlock < 0)
+        return failed("files", landlock);
+    if (landlock == 0)
+        log_warn("sandbox", "landlock=0 note=\"this kernel has none: every file its user can read can be opened\"");
+    log_info("sandbox", "event=entered uid=%u gid=%u landlock=%d", (unsigned)geteuid(), (unsigned)getegid(), landlock);
+    int rc = sandbox_filter_enter();
+
+    return rc == 0 ? 0 : failed("system calls", rc);
+}
+
+int sandbox_enter(const struct sandbox *sandbox)
+{
+    int rc;
+
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return failed("no_new_privs", -errno);
     drop_bounding();
-    rc = change_user(user);
+    rc = change_user(sandbox->user);
     if (rc != 0)
         return rc;
     rc = drop_capabilities();
     if (rc != 0)
         return failed("capabilities", rc);
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-        return failed("dumpable", -errno);
-    /* The last steps belong here: Landlock (which files), then seccomp (which system calls). */
-    log_debug("sandbox", "event=entered uid=%u gid=%u", (unsigned)geteuid(), (unsigned)getegid());
-    return 0;
+    rc = sandbox_hide_memory();
+    return rc != 0 || !sandbox->confine ? rc : confine(&sandbox->files);
 }

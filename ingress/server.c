@@ -2,9 +2,9 @@
  *
  *      supervisor --ipc--> staged --COMMIT--> generation --mail--> every worker --MAIL_READY--> READY or APPLIED
  *
- * What comes between BEGIN and COMMIT is only collected. COMMIT parses the configuration and the feed; if anything is
- * wrong the stage is thrown away and the supervisor is told why. Otherwise each worker gets the new generation by mail
- * and says when it has taken over; the last one's answer is the generation's.
+ * What comes between BEGIN and COMMIT is only collected. COMMIT parses the configuration, enters the sandbox if it is the
+ * first, and reads the feed; if anything is wrong the stage is thrown away and the supervisor is told why. Otherwise each
+ * worker gets the new generation by mail and says when it has taken over; the last one's answer is the generation's.
  *
  * The main thread also writes the access log (a slow reader of it must not keep visitors waiting) and keeps the floor
  * of WireGuard's initiation stamps. */
@@ -21,6 +21,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/crypto/crypto.h"
+#include "common/crypto/secret.h"
 #include "common/net/loop.h"
 #include "common/net/stampfile.h"
 #include "ingress/admin.h"
@@ -49,7 +50,7 @@ struct stage {
     char *config_name;
     char *config_text;
     size_t config_len;
-    struct ipc_key *keys; /* KEYS_MAX, locked memory; wiped with the stage */
+    struct ipc_key *keys; /* KEYS_MAX, in one guarded block */
     size_t keys_count;
     struct staged_listener *listeners;
     int udp[WORKERS_MAX][2]; /* [1]: IPv4; -1: none */
@@ -81,6 +82,7 @@ struct server {
     bool drain_wanted; /* DRAIN came while a generation was under way */
     struct loop_timer drain;
     struct loop_timer stamp;
+    char *state_dir; /* the first generation's: a later one's needs a restart */
     struct stampfile stampfile;
     struct admin *admin; /* NULL: none configured */
     int status;
@@ -102,10 +104,7 @@ static void stage_clear(struct server *s)
 
     free(stage->config_name);
     free(stage->config_text);
-    if (stage->keys) {
-        crypto_wipe(stage->keys, KEYS_MAX * sizeof(*stage->keys));
-        free(stage->keys);
-    }
+    secret_free(stage->keys);
     while (stage->listeners) {
         struct staged_listener *l = stage->listeners;
 
@@ -153,7 +152,7 @@ static void stage_config(struct server *s, struct ipc_message *msg)
 static void stage_key(struct server *s, const struct ipc_message *msg)
 {
     if (!s->stage.keys)
-        s->stage.keys = calloc(KEYS_MAX, sizeof(*s->stage.keys));
+        s->stage.keys = secret_alloc(KEYS_MAX * sizeof(*s->stage.keys));
     if (s->stage.keys && s->stage.keys_count < KEYS_MAX)
         s->stage.keys[s->stage.keys_count++] = msg->u.key;
 }
@@ -254,7 +253,9 @@ static void post_stamp_floor(struct server *s, uint64_t floor)
 static void open_state(struct server *s)
 {
     uint64_t floor = 0;
-    int rc = stampfile_open(&s->stampfile, s->generation->config->state_dir, &floor);
+
+    s->state_dir = strdup(s->generation->config->state_dir);
+    int rc = s->state_dir ? stampfile_open(&s->stampfile, s->state_dir, &floor) : ERR_NOMEM;
 
     if (rc == 0)
         rc = stampfile_keep(&s->stampfile, floor, loop_wall());
@@ -319,32 +320,74 @@ static void apply(struct server *s, struct generation *g, ts_t now)
     stage_clear(s);
 }
 
-static void commit(struct server *s, ts_t now)
+static bool enter_sandbox(const struct ingress_config *config, struct config_errors *errors)
+{
+    const struct sandbox sandbox = {.user = config->user,
+                                    .confine = config->sandbox,
+                                    .files = {.feed = config->feed.path, .state_dir = config->state_dir}};
+
+    if (sandbox_enter(&sandbox) != 0) {
+        config_errors_add(errors, (struct config_place){0}, "user", "can't give up privileges");
+        return false;
+    }
+    if (!config->sandbox) {
+        log_warn("sandbox", "sandbox=off note=\"files and system calls are not restricted, debuggers may look in\"");
+        sandbox_show_memory();
+    }
+    return true;
+}
+
+/* read_feed - as the user that will read it at every reload, so that what won't work later fails at once. */
+static bool read_feed(struct server *s, struct generation *g, struct config_errors *errors)
+{
+    int rc = generation_read_feed(g, &s->rng, errors);
+
+    if (rc == -EACCES && !s->generation)
+        config_errors_add(errors, (struct config_place){0}, "feed.path",
+                          "is read by the server, which runs as uid %u (see `user`)", (unsigned)geteuid());
+    else if (rc == -EACCES)
+        config_errors_add(errors, (struct config_place){0}, "feed.path",
+                          "a running server (uid %u) can only read in the folder of the feed it started with: "
+                          "another folder needs a restart",
+                          (unsigned)geteuid());
+    return rc == 0;
+}
+
+/* staged_generation - everything that is staged, joined; NULL: see errors. The first one enters the sandbox on the way:
+ * before the feed is read, which others write, and before any other thread or visitor. */
+static struct generation *staged_generation(struct server *s, struct config_errors *errors)
 {
     struct stage *stage = &s->stage;
     struct generation_key keys[KEYS_MAX];
-    struct config_errors *errors = calloc(1, sizeof(*errors));
     bool first = s->generation == NULL;
+
+    if (!stage->config_text || !stage->config_name || (first && (stage->workers == 0 || stage->workers > WORKERS_MAX))) {
+        config_errors_add(errors, (struct config_place){0}, "", "the supervisor's generation is incomplete");
+        return NULL;
+    }
+    for (size_t i = 0; i < stage->keys_count; i++)
+        keys[i] = (struct generation_key){stage->keys[i].identity, stage->keys[i].previous, stage->keys[i].key};
+    struct generation *g = generation_load(stage->number, stage->config_name, stage->config_text, stage->config_len,
+                                           keys, stage->keys_count, errors);
+
+    if (g && (!first || enter_sandbox(g->config, errors)) && read_feed(s, g, errors))
+        return g;
+    generation_put(g);
+    return NULL;
+}
+
+static void commit(struct server *s, ts_t now)
+{
+    struct config_errors *errors = calloc(1, sizeof(*errors));
 
     BUG_ON(!errors);
     config_errors_init(errors);
-    for (size_t i = 0; i < stage->keys_count; i++)
-        keys[i] = (struct generation_key){stage->keys[i].identity, stage->keys[i].previous, stage->keys[i].key};
-    struct generation *g = NULL;
+    struct generation *g = staged_generation(s, errors);
 
-    if (!stage->config_text || !stage->config_name || (first && (stage->workers == 0 || stage->workers > WORKERS_MAX)))
-        config_errors_add(errors, (struct config_place){0}, "", "the supervisor's generation is incomplete");
-    else
-        g = generation_new(stage->number, stage->config_name, stage->config_text, stage->config_len, keys,
-                           stage->keys_count, &s->rng, errors);
-    if (!g)
-        fail_stage(s, errors);
-    else if (first && sandbox_enter(g->config->user) != 0) {
-        generation_put(g);
-        config_errors_add(errors, (struct config_place){0}, "user", "can't give up privileges");
-        fail_stage(s, errors);
-    } else
+    if (g)
         apply(s, g, now);
+    else
+        fail_stage(s, errors);
     free(errors);
 }
 
@@ -568,6 +611,9 @@ int server_run(int ipc_fd)
     struct server *s = calloc(1, sizeof(*s));
 
     BUG_ON(!s);
+    /* newer libuv would hand its work to io_uring, which goes past any list of system calls */
+    if (setenv("UV_USE_IO_URING", "0", 1) != 0 || sandbox_hide_memory() != 0)
+        return 1;
     s->ipc_fd = ipc_fd;
     stage_clear(s);
     crypto_rng(&s->rng);
@@ -607,6 +653,7 @@ int server_run(int ipc_fd)
     int status = s->status;
 
     close(s->ipc_fd);
+    free(s->state_dir);
     free(s);
     return status;
 }

@@ -28,6 +28,7 @@
 #include "common/crypto/crypto.h"
 #include "common/net/loop.h"
 #include "ingress/ipc.h"
+#include "ingress/sandbox.h"
 #include "ingress/server_process.h"
 #include "ingress/sockets.h"
 #include "ingress/supply.h"
@@ -461,7 +462,7 @@ int supervisor_run(const char *file)
 
     log_info("supervisor", "event=begin version=%s config=%s", FUNNEL_VERSION, file);
     raise_files();
-    int status = prepare(&s);
+    int status = sandbox_hide_memory() == 0 ? prepare(&s) : CLI_FAILED;
 
     if (status == CLI_OK)
         status = run(&s);

@@ -1,0 +1,158 @@
+/* sandbox_filter.c - the program is one straight run down the list:
+ *
+ *      is this our architecture, and not x32?   no: kill
+ *      A = number of the call
+ *      A == CALL?      yes: allow
+ *      A == CALL_IF?   yes: A = argument & mask; A == value? yes: allow. Then A = number again, for lines to come
+ *      A == REFUSE?    yes: its error
+ *      trap
+ *
+ * What it traps meets on_denied, which says what it was before the process ends: with "kill" in its place an operator
+ * whose new libc makes a new call would see a server die and nothing else. It is no softer: the call is not made, the
+ * handler can't be exchanged (rt_sigaction is on the list for other signals only), and a SIGSYS that is blocked kills
+ * at once. */
+#include "ingress/sandbox_filter.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/base/bug.h"
+#include "ingress/sandbox_calls.h"
+
+#if defined(__x86_64__)
+#define OUR_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define OUR_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "no list of system calls for this architecture yet: see sandbox_calls.h"
+#endif
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "an argument's low word comes first");
+
+#define X32_CALL 0x40000000u /* the bit that marks x86-64's calls with 32-bit pointers */
+
+enum rule_kind {
+    RULE_ALLOW = 0,
+    RULE_ALLOW_IF,
+    RULE_REFUSE,
+};
+
+struct rule {
+    uint32_t number;
+    enum rule_kind kind;
+    uint32_t arg, mask, value; /* of ALLOW_IF; value also the error of REFUSE */
+};
+
+struct program {
+    struct sock_filter *code;
+    size_t len;
+};
+
+static void emit(struct program *p, uint16_t code, uint8_t yes, uint8_t no, uint32_t k)
+{
+    BUG_ON(p->len >= SANDBOX_FILTER_MAX);
+    p->code[p->len++] = (struct sock_filter){code, yes, no, k};
+}
+
+static void load(struct program *p, size_t offset)
+{
+    emit(p, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)offset);
+}
+
+/* go on when A == k, else over `skip` instructions */
+static void unless_equal_skip(struct program *p, uint32_t k, uint8_t skip)
+{
+    emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, skip, k);
+}
+
+static void verdict(struct program *p, uint32_t action)
+{
+    emit(p, BPF_RET | BPF_K, 0, 0, action);
+}
+
+static void add_rule(struct program *p, const struct rule *rule)
+{
+    switch (rule->kind) {
+    case RULE_ALLOW:
+        unless_equal_skip(p, rule->number, 1);
+        verdict(p, SECCOMP_RET_ALLOW);
+        break;
+    case RULE_REFUSE:
+        unless_equal_skip(p, rule->number, 1);
+        verdict(p, SECCOMP_RET_ERRNO | rule->value);
+        break;
+    case RULE_ALLOW_IF:
+        unless_equal_skip(p, rule->number, 5);
+        load(p, offsetof(struct seccomp_data, args) + rule->arg * sizeof(uint64_t));
+        emit(p, BPF_ALU | BPF_AND | BPF_K, 0, 0, rule->mask);
+        unless_equal_skip(p, rule->value, 1);
+        verdict(p, SECCOMP_RET_ALLOW);
+        load(p, offsetof(struct seccomp_data, nr));
+        break;
+    }
+}
+
+size_t sandbox_filter_build(struct sock_filter out[SANDBOX_FILTER_MAX], uint32_t self)
+{
+#define CALL(name, why)                       {SYS_##name, RULE_ALLOW, 0, 0, 0},
+#define CALL_IF(name, arg, mask, value, why)  {SYS_##name, RULE_ALLOW_IF, arg, (uint32_t)(mask), (uint32_t)(value)},
+#define REFUSE(name, error, why)              {SYS_##name, RULE_REFUSE, 0, 0, error},
+    const struct rule rules[] = {SANDBOX_CALLS(CALL, CALL_IF, REFUSE)};
+#undef CALL
+#undef CALL_IF
+#undef REFUSE
+    struct program p = {.code = out};
+
+    load(&p, offsetof(struct seccomp_data, arch));
+    emit(&p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, OUR_ARCH);
+    verdict(&p, SECCOMP_RET_KILL_PROCESS);
+    load(&p, offsetof(struct seccomp_data, nr));
+    emit(&p, BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32_CALL);
+    verdict(&p, SECCOMP_RET_KILL_PROCESS);
+    for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+        add_rule(&p, &rules[i]);
+    verdict(&p, SECCOMP_RET_TRAP);
+    return p.len;
+}
+
+/* A handler: only what signal-safety(7) lists. It was reset to the default by being called (SA_RESETHAND), and so the
+ * raise ends the process, where the supervisor sees it. */
+static void on_denied(int signum, siginfo_t *info, void *context)
+{
+    char line[64] = "error sandbox event=denied syscall=";
+    size_t len = strlen(line);
+    unsigned number = (unsigned)info->si_syscall, unit = 1;
+
+    (void)context;
+    while (number / unit >= 10)
+        unit *= 10;
+    for (; unit; unit /= 10)
+        line[len++] = (char)('0' + number / unit % 10);
+    line[len++] = '\n';
+    (void)!write(STDERR_FILENO, line, len);
+    raise(signum);
+}
+
+int sandbox_filter_enter(void)
+{
+    struct sock_filter code[SANDBOX_FILTER_MAX];
+    struct sock_fprog program = {.filter = code};
+    struct sigaction action = {.sa_sigaction = on_denied, .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER};
+
+    program.len = (unsigned short)sandbox_filter_build(code, (uint32_t)getpid());
+    if (sigaction(SIGSYS, &action, NULL) != 0)
+        return -errno;
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ? 0 : -errno;
+}
