@@ -25,10 +25,16 @@
 struct tcp_stack;
 struct tcp_conn;
 
+enum tcp_congestion {
+    TCP_CONGESTION_BBR = 0, /* draft-ietf-ccwg-bbr: by the rate the path delivers; docs/decisions/0021 */
+    TCP_CONGESTION_CUBIC,   /* RFC 9438: by loss */
+};
+
 struct tcp_config {
     struct rng *rng;             /* borrowed */
     struct pool *pool;           /* borrowed: chunks for both queues of every connection */
     size_t recv_window_max;      /* most a connection may advertise, bytes (e.g. 6 MiB) */
+    enum tcp_congestion congestion; /* of connections that begin to send from now on */
     size_t send_queue_max;       /* most unacknowledged and unsent bytes a connection may hold */
     uint32_t conns_max;          /* connections of any state in the stack, TIME-WAIT included */
     uint16_t port_first, port_last; /* own ports for active opens, e.g. 1024..65535 */
@@ -183,10 +189,12 @@ void tcp_peer_refused(struct tcp_peer *peer, const struct addrport *local, const
 void tcp_peer_answers(struct tcp_peer *peer, ts_t now);
 
 struct tcp_conn_info { /* not tcp_info: the system has one */
-    const char *state; /* RFC 9293 name */
+    const char *state;      /* RFC 9293 name */
+    const char *congestion; /* "bbr", "cubic" */
     uint64_t srtt_ns, rto_ns;
     uint64_t bytes_sent, bytes_received, bytes_retransmitted;
     uint32_t cwnd_bytes, in_flight_bytes;
+    uint64_t pacing_bytes_per_s; /* 0: not paced */
     uint16_t mss;
 };
 void tcp_conn_info(const struct tcp_conn *conn, struct tcp_conn_info *out);

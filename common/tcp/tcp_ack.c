@@ -26,7 +26,7 @@ static void take_sacks(struct tcp_conn *c, const struct tcp_header *h, struct tc
         uint64_t start = position(c, h->sack[i].start), end = position(c, h->sack[i].end);
 
         if ((int64_t)(start - c->snd_una) >= 0 && start < end && end <= c->snd_nxt)
-            tcp_track_sacked(&c->track, start, end, d);
+            tcp_track_sacked(&c->tx->track, start, end, d);
     }
 }
 
@@ -70,7 +70,7 @@ static void forget_acked(struct tcp_conn *c, uint64_t ack, ts_t now)
 /* enough room came back to be worth the owner's while */
 static void tell_writable(struct tcp_conn *c)
 {
-    size_t limit = MIN(MAX((size_t)c->cc.cwnd * 2, (size_t)TCP_SEND_QUEUE_START), c->stack->config.send_queue_max);
+    size_t limit = MIN(MAX((size_t)tcp_conn_cwnd(c) * 2, (size_t)TCP_SEND_QUEUE_START), c->stack->config.send_queue_max);
     size_t used = tcp_sendq_used(&c->sendq);
 
     if (!c->write_wanted || !list_empty(&c->wait_link) || used > limit - limit / 4)
@@ -83,22 +83,26 @@ static void tell_writable(struct tcp_conn *c)
 void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, ts_t now)
 {
     struct tcp_delivery d = {.now = now, .rtt_min_ns = c->rtt.min_ns};
-    uint64_t pipe_before = tcp_track_pipe(&c->track), moved = ack > c->snd_una ? ack - c->snd_una : 0;
+    uint64_t pipe_before = tcp_track_pipe(tcp_conn_track(c)), moved = ack > c->snd_una ? ack - c->snd_una : 0;
     bool dsack = c->sack_ok && dsack_seen(h);
 
     take_window(c, h, at, ack);
-    if (c->snd_edge <= c->snd_nxt && c->stalled_since != TS_NEVER && tcp_track_empty(&c->track))
+    if (c->snd_edge <= c->snd_nxt && c->stalled_since != TS_NEVER && tcp_track_empty(tcp_conn_track(c)))
         c->stalled_since = now; /* a closed window with a live peer is no timeout, RFC 9293 section 3.8.6.1 */
+    if (tcp_track_empty(tcp_conn_track(c)))
+        return; /* nothing it could tell about */
+    tcp_sender_limited(c);
     if (moved) {
-        tcp_track_acked(&c->track, ack, &d);
+        tcp_track_acked(&c->tx->track, ack, &d);
         forget_acked(c, ack, now);
     }
     take_sacks(c, h, &d);
-    if (tcp_track_empty(&c->track) && !moved)
-        return;
     take_rtt(c, h, &d, now);
 
+    struct tcp_sender *tx = c->tx;
     struct tcp_loss_ctx ctx = tcp_conn_loss(c, now);
+    struct tcp_rate_sample sample = tcp_rate_acked(&tx->rate, d.bytes, d.newest.len ? &d.newest.rate : NULL,
+                                                   d.newest.sent_at, c->rtt.min_ns, now);
 
     if (moved && c->ts_ok && h->ts_echo)
         tcp_loss_eifel(&ctx, h->ts_echo);
@@ -113,10 +117,16 @@ void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at,
             .una = c->snd_una,
             .nxt = c->snd_nxt,
             .pipe_before = pipe_before,
-            .recovery = c->loss.repair == TCP_REPAIR_RECOVERY,
+            .pipe = tcp_track_pipe(&tx->track),
+            .recovery = tx->loss.repair == TCP_REPAIR_RECOVERY,
+            .rate = sample,
+            .delivered_total = tx->rate.delivered,
+            .lost = sample.valid ? (uint32_t)tx->rate.lost - d.newest.rate.lost : 0,
         };
 
-        c->cc.ops->on_ack(&c->cc, &cc_ack);
+        tx->cc.ops->on_ack(&tx->cc, &cc_ack);
+        if (tx->cc.holds_back)
+            tcp_rate_limited(&tx->rate, cc_ack.pipe);
         c->tlp_due = false;
     }
     if (d.bytes > 0 || moved)

@@ -4,7 +4,7 @@
  * CLOSED or, leaving a tcp_timewait behind, in TIME-WAIT; the owner ends with tcp_release or tcp_abort. An orderly end
  * is no event of its own: the owner saw EOF and DRAINED. With an error it gets CLOSED.
  *
- * Memory: the struct, and while bytes are held chunks of the pool, while segments are in flight their scoreboard, while
+ * Memory: the struct, and while bytes are held chunks of the pool, while it sends a tcp_sender and the scoreboard, while
  * there is a hole the list of early ranges. An idle connection owns the struct alone. */
 #include "common/tcp/tcp_conn_priv.h"
 
@@ -57,12 +57,8 @@ struct tcp_conn *tcp_conn_new(struct tcp_peer *peer, const struct addrport *loca
     c->ts_offset = tcp_ts_offset(&stack->ts_secret, &local->addr, &remote->addr);
     tcp_sendq_init(&c->sendq);
     tcp_recvq_init(&c->recvq);
-    tcp_track_init(&c->track);
     tcp_rtt_init(&c->rtt);
-    tcp_loss_init(&c->loss);
-    c->cc.ops = &tcp_cubic_ops;
     c->mss = TCP_MSS_DEFAULT;
-    c->cc.ops->init(&c->cc, c->mss);
     tcp_window_init(&c->window, stack->config.recv_window_max);
     c->rcv_fin = UINT64_MAX;
     c->stalled_since = TS_NEVER;
@@ -168,9 +164,6 @@ void tcp_conn_established(struct tcp_conn *c, ts_t now)
     c->syn_due = false;
     c->stalled_since = tcp_conn_owes(c) > c->snd_una ? now : TS_NEVER;
     c->window.rtt_ns = c->rtt.srtt_ns;
-    c->cc.ops->init(&c->cc, c->mss);
-    if (c->syn_tries > 1)
-        c->cc.cwnd = c->mss; /* a SYN was lost: RFC 5681 section 3.1 */
     if (c->passive && !c->announced) {
         struct tcp_listener *l = tcp_stack_listener(c->stack, c->local.port);
 
@@ -208,7 +201,7 @@ void tcp_conn_close(struct tcp_conn *c, int error, const char *cause)
     for (int i = 0; i < TCP_TIMER_COUNT; i++)
         c->at[i] = TS_NEVER;
     c->stalled_since = c->stack->now;
-    tcp_track_deinit(&c->track);
+    tcp_sender_drop(c);
     tcp_sendq_deinit(&c->sendq, c->stack->config.pool);
     if (error) {
         tcp_recvq_deinit(&c->recvq, c->stack->config.pool);
@@ -256,7 +249,7 @@ static void destroy(struct tcp_conn *c)
         c->peer->conns_count--;
         tcp_peer_ready(c->peer);
     }
-    tcp_track_deinit(&c->track);
+    tcp_sender_drop(c);
     tcp_sendq_deinit(&c->sendq, stack->config.pool);
     tcp_recvq_deinit(&c->recvq, stack->config.pool);
     stack->stats.conns--;
@@ -267,7 +260,7 @@ static void destroy(struct tcp_conn *c)
 /* A writer stopped by the peer's window asks for it from time to time; RFC 9293 section 3.8.6.1. */
 static void persist_settle(struct tcp_conn *c, const struct tcp_plan *plan)
 {
-    bool stuck = plan->kind == TCP_PLAN_NOTHING && plan->window_closed && tcp_track_empty(&c->track);
+    bool stuck = plan->kind == TCP_PLAN_NOTHING && plan->window_closed && tcp_track_empty(tcp_conn_track(c));
     bool waiting = c->at[TCP_TIMER_SEND] != TS_NEVER && c->send_timer == TCP_SEND_PERSIST;
 
     if (stuck && !waiting) {
@@ -322,10 +315,11 @@ void tcp_conn_event(struct tcp_conn *c, unsigned flags)
 struct tcp_loss_ctx tcp_conn_loss(struct tcp_conn *c, ts_t now)
 {
     return (struct tcp_loss_ctx){
-        .loss = &c->loss,
-        .track = &c->track,
+        .loss = &c->tx->loss,
+        .track = &c->tx->track,
         .rtt = &c->rtt,
-        .cc = &c->cc,
+        .cc = &c->tx->cc,
+        .rate = &c->tx->rate,
         .una = c->snd_una,
         .nxt = c->snd_nxt,
         .now = now,
@@ -371,7 +365,7 @@ bool tcp_can_write(const struct tcp_conn *c)
  * window grows and a slow node holds little memory. */
 static size_t send_room(const struct tcp_conn *c)
 {
-    size_t limit = MAX((size_t)c->cc.cwnd * 2, (size_t)TCP_SEND_QUEUE_START), used = tcp_sendq_used(&c->sendq);
+    size_t limit = MAX((size_t)tcp_conn_cwnd(c) * 2, (size_t)TCP_SEND_QUEUE_START), used = tcp_sendq_used(&c->sendq);
 
     limit = MIN(limit, c->stack->config.send_queue_max);
     return limit > used ? limit - used : 0;
@@ -409,6 +403,7 @@ void tcp_write_commit(struct tcp_conn *c, size_t len, ts_t now)
 {
     now = tcp_stack_clock(c->stack, now);
     BUG_ON(len > 0 && !tcp_can_write(c));
+    tcp_sender_limited(c);
     if (len > 0 && c->stalled_since == TS_NEVER)
         c->stalled_since = now;
     tcp_sendq_commit(&c->sendq, c->stack->config.pool, len);
@@ -420,6 +415,7 @@ size_t tcp_write(struct tcp_conn *c, const void *data, size_t len, ts_t now)
     if (!tcp_can_write(c) || len == 0)
         return 0;
     now = tcp_stack_clock(c->stack, now);
+    tcp_sender_limited(c);
     size_t room = send_room(c);
     size_t n = tcp_sendq_write(&c->sendq, c->stack->config.pool, data, MIN(len, MIN(room, send_memory(c))));
 
@@ -557,12 +553,14 @@ void tcp_conn_info(const struct tcp_conn *c, struct tcp_conn_info *out)
 {
     *out = (struct tcp_conn_info){
         .state = tcp_state_name(c->state),
+        .congestion = tcp_sender_algorithm(c)->name,
         .srtt_ns = c->rtt.srtt_ns,
         .rto_ns = tcp_rtt_rto(&c->rtt),
         .bytes_sent = c->snd_una ? c->snd_una - 1 : 0,
         .bytes_received = c->recvq.next - 1,
         .bytes_retransmitted = c->bytes_retransmitted,
-        .cwnd_bytes = tcp_loss_cwnd(&c->loss, &c->cc),
+        .cwnd_bytes = tcp_conn_cwnd(c),
+        .pacing_bytes_per_s = c->tx ? c->tx->cc.ops->pacing_rate(&c->tx->cc, c->rtt.srtt_ns) : 0,
         .in_flight_bytes = (uint32_t)(c->snd_nxt - c->snd_una),
         .mss = c->mss,
     };
@@ -574,15 +572,15 @@ void tcp_conn_check(const struct tcp_conn *c)
     tcp_recvq_check(&c->recvq);
     BUG_ON(c->sendq.bytes.base > c->sendq.end);
     if (c->state == TCP_CLOSED || c->state == TCP_TIME_WAIT) {
-        BUG_ON(c->attached || !tcp_track_empty(&c->track));
+        BUG_ON(c->attached || !tcp_track_empty(tcp_conn_track(c)));
         return;
     }
     BUG_ON(!c->attached);
     if (!tcp_conn_synchronized(c)) {
-        BUG_ON(!tcp_track_empty(&c->track));
+        BUG_ON(!tcp_track_empty(tcp_conn_track(c)));
         return;
     }
-    tcp_track_check(&c->track, c->snd_una, c->snd_nxt);
+    tcp_track_check(tcp_conn_track(c), c->snd_una, c->snd_nxt);
     BUG_ON(c->sendq.bytes.base != MIN(c->snd_una, c->sendq.end));
     BUG_ON(c->fin_received && c->recvq.early);
     BUG_ON(c->window.edge < tcp_conn_rcv_next(c) - c->fin_received);

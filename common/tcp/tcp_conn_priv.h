@@ -9,6 +9,7 @@
  *      tcp_input.c     a segment arrived (RFC 9293 section 3.10.7)
  *      tcp_ack.c       what its acknowledgement means for sending
  *      tcp_output.c    what to send next, and writing it
+ *      tcp_sender.c    what is known of the path while there is something to send
  *      tcp_timers.c    what the deadlines mean
  *
  * Every entry point ends with tcp_conn_settle: it puts the connection among those ready to send, or takes it out, sets
@@ -22,10 +23,11 @@
 #include "common/base/timerq.h"
 #include "common/ip/tcp_header.h"
 #include "common/tcp/tcp.h"
-#include "common/tcp/tcp_loss.h"
 #include "common/tcp/tcp_ports.h"
 #include "common/tcp/tcp_recvq.h"
 #include "common/tcp/tcp_reply.h"
+#include "common/tcp/tcp_rtt.h"
+#include "common/tcp/tcp_sender.h"
 #include "common/tcp/tcp_sendq.h"
 #include "common/tcp/tcp_window.h"
 
@@ -112,10 +114,8 @@ struct tcp_conn {
     uint32_t snd_window_max;   /* largest window the peer ever offered */
     uint32_t rcv_unacked;      /* bytes received since our last ACK */
     struct tcp_sendq sendq;
-    struct tcp_track track;
     struct tcp_rtt rtt;
-    struct tcp_loss loss;
-    struct tcp_cc cc;
+    struct tcp_sender *tx;     /* NULL: nothing is in flight, and nothing known but the round trip */
     ts_t pace_at;              /* when all that was sent will have left at the pace */
     ts_t stalled_since;        /* oldest unanswered thing; TS_NEVER: nothing is */
     ts_t heard_at;             /* last segment from the peer */
@@ -229,6 +229,19 @@ static inline bool tcp_conn_synchronized(const struct tcp_conn *c)
     return c->state >= TCP_ESTABLISHED && c->state <= TCP_LAST_ACK;
 }
 
+/* tcp_conn_track - the scoreboard, an empty one when there is none. */
+static inline const struct tcp_track *tcp_conn_track(const struct tcp_conn *c)
+{
+    return c->tx ? &c->tx->track : &tcp_track_none;
+}
+
+/* tcp_conn_cwnd - bytes that may travel now. */
+static inline uint32_t tcp_conn_cwnd(const struct tcp_conn *c)
+{
+    return c->tx ? tcp_loss_cwnd(&c->tx->loss, &c->tx->cc) : tcp_cc_initial_window(c->mss);
+}
+
+/* tcp_conn_loss - what tcp_loss_* need; only with a sender. */
 struct tcp_loss_ctx tcp_conn_loss(struct tcp_conn *c, ts_t now);
 
 /* -- tcp_input.c */

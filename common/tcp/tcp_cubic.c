@@ -25,12 +25,27 @@ static double cube_root(double x)
     return x > 0 ? y : 0;
 }
 
-static void init(struct tcp_cc *cc, uint16_t mss)
+static void init(struct tcp_cc *cc, const struct tcp_cc_start *start)
 {
-    const struct tcp_cc_ops *ops = cc->ops;
-
-    *cc = (struct tcp_cc){.ops = ops, .cwnd = tcp_cc_initial_window(mss), .ssthresh = UINT32_MAX, .mss = mss};
+    (void)start;
+    cc->cubic = (struct tcp_cubic){0};
     tcp_hystart_init(&cc->hystart);
+}
+
+/* segment by segment nothing matters here: what is sent, what is lost, when all is repaired */
+static void on_send(struct tcp_cc *cc, uint64_t in_flight, bool limited, ts_t now)
+{
+    (void)cc, (void)in_flight, (void)limited, (void)now;
+}
+
+static void on_lost(struct tcp_cc *cc, const struct tcp_cc_lost *lost)
+{
+    (void)cc, (void)lost;
+}
+
+static void on_recovered(struct tcp_cc *cc)
+{
+    (void)cc;
 }
 
 static void epoch_start(struct tcp_cc *cc, ts_t now)
@@ -129,8 +144,9 @@ static void on_rto(struct tcp_cc *cc, uint64_t in_flight, ts_t now)
     tcp_hystart_init(&cc->hystart);
 }
 
-static void on_undo(struct tcp_cc *cc)
+static void on_undo(struct tcp_cc *cc, ts_t now)
 {
+    (void)now;
     if (!cc->undo_cwnd)
         return;
     cc->cwnd = MAX(cc->cwnd, cc->undo_cwnd);
@@ -153,9 +169,12 @@ static uint64_t pacing_rate(const struct tcp_cc *cc, uint64_t srtt_ns)
 const struct tcp_cc_ops tcp_cubic_ops = {
     .name = "cubic",
     .init = init,
+    .on_send = on_send,
     .on_ack = on_ack,
+    .on_lost = on_lost,
     .on_loss = on_loss,
     .on_rto = on_rto,
+    .on_recovered = on_recovered,
     .on_undo = on_undo,
     .pacing_rate = pacing_rate,
 };

@@ -46,6 +46,25 @@ static bool sent_after(ts_t at1, uint64_t end1, ts_t at2, uint64_t end2)
     return at1 > at2 || (at1 == at2 && end1 > end2);
 }
 
+static void lose(const struct tcp_loss_ctx *c, struct tcp_sent *s)
+{
+    if (s->flags & (TCP_SENT_SACKED | TCP_SENT_LOST))
+        return;
+    tcp_track_lose(c->track, s);
+    c->rate->lost += s->len;
+    struct tcp_cc_lost lost = {
+        .now = c->now,
+        .start = s->start,
+        .len = s->len,
+        .lost = (uint32_t)c->rate->lost - s->rate.lost,
+        .in_flight = s->rate.in_flight,
+        .limited = s->rate.limited,
+        .delivered_total = c->rate->delivered,
+    };
+
+    c->cc->ops->on_lost(c->cc, &lost);
+}
+
 /* RFC 8985 section 6.2 step 5: mark what is lost; returns until when to wait for the next, 0: nothing waits */
 static uint64_t detect(const struct tcp_loss_ctx *c)
 {
@@ -60,7 +79,7 @@ static uint64_t detect(const struct tcp_loss_ctx *c)
 
         if (age_ns < wait_ns)
             return wait_ns - age_ns; /* in order of sending: the rest waits longer */
-        tcp_track_lose(c->track, s);
+        lose(c, s);
     }
     return 0;
 }
@@ -85,6 +104,7 @@ static void repair_end(const struct tcp_loss_ctx *c)
     loss->repair = TCP_REPAIR_NONE;
     if (loss->reorder_persist && --loss->reorder_persist == 0)
         loss->reorder_mult = 1;
+    c->cc->ops->on_recovered(c->cc);
 }
 
 static void recovery_begin(const struct tcp_loss_ctx *c)
@@ -184,7 +204,7 @@ void tcp_loss_rto(const struct tcp_loss_ctx *c)
     for (struct tcp_sent *s = tcp_track_oldest(c->track), *later; s; s = later) {
         later = tcp_track_later(c->track, s);
         if (s == first || ts_since(c->now, s->sent_at) >= wait_ns)
-            tcp_track_lose(c->track, s);
+            lose(c, s);
     }
     /* a second timeout of the same data reduces nothing further: RFC 5681 section 3.1 */
     if (loss->repair != TCP_REPAIR_RTO || c->una >= loss->recovery_end) {
@@ -208,7 +228,7 @@ void tcp_loss_eifel(const struct tcp_loss_ctx *c, uint32_t ts_echo)
     if ((int32_t)(ts_echo - loss->undo_stamp) >= 0)
         return;
     tcp_track_unlose(c->track);
-    c->cc->ops->on_undo(c->cc);
+    c->cc->ops->on_undo(c->cc, c->now);
     loss->repair = TCP_REPAIR_NONE;
     loss->reordering_seen = true;
     c->rtt->backoff = 0;
@@ -216,7 +236,7 @@ void tcp_loss_eifel(const struct tcp_loss_ctx *c, uint32_t ts_echo)
 
 uint32_t tcp_loss_cwnd(const struct tcp_loss *loss, const struct tcp_cc *cc)
 {
-    return loss->repair == TCP_REPAIR_RECOVERY ? loss->prr_cwnd : cc->cwnd;
+    return loss->repair == TCP_REPAIR_RECOVERY && !cc->ops->keeps_window ? loss->prr_cwnd : cc->cwnd;
 }
 
 void tcp_loss_sent(struct tcp_loss *loss, uint64_t bytes, bool again, uint32_t stamp)

@@ -43,6 +43,7 @@ struct tcp_loss_ctx {
     struct tcp_track *track;
     struct tcp_rtt *rtt;
     struct tcp_cc *cc;
+    struct tcp_rate *rate;
     uint64_t una, nxt;
     ts_t now;
 };

@@ -46,15 +46,15 @@ static struct tcp_plan plan_new(const struct tcp_conn *c)
 
 static bool cwnd_allows(const struct tcp_conn *c, uint64_t len)
 {
-    uint64_t pipe = tcp_track_pipe(&c->track);
+    uint64_t pipe = tcp_track_pipe(tcp_conn_track(c));
 
-    return pipe == 0 || pipe + len <= tcp_loss_cwnd(&c->loss, &c->cc);
+    return pipe == 0 || pipe + len <= tcp_conn_cwnd(c);
 }
 
 static struct tcp_plan plan_data(const struct tcp_conn *c)
 {
     struct tcp_plan plan = {0}, fresh = plan_new(c);
-    struct tcp_sent *lost = tcp_track_lost((struct tcp_track *)&c->track);
+    struct tcp_sent *lost = c->tx ? tcp_track_lost(&c->tx->track) : NULL;
 
     if (lost) {
         if (cwnd_allows(c, lost->len) && c->at[TCP_TIMER_PACE] == TS_NEVER)
@@ -62,7 +62,7 @@ static struct tcp_plan plan_data(const struct tcp_conn *c)
         return plan;
     }
     if (c->tlp_due) { /* RFC 8985 section 7.3: new data if there is any, else the last segment; no regard to cwnd */
-        struct tcp_sent *last = tcp_track_last(&c->track);
+        struct tcp_sent *last = tcp_track_last(tcp_conn_track(c));
 
         if (fresh.kind == TCP_PLAN_NEW)
             return fresh;
@@ -183,14 +183,15 @@ static size_t emit(struct tcp_conn *c, uint8_t *buf, uint8_t flags, uint64_t sta
     return ip_len + header_len + len;
 }
 
-/* Bytes leave at the pace: what is ahead of it by more than a quantum waits until it has caught up. */
+/* Bytes leave at the pace: what is ahead of it by more than a quantum waits until it has caught up. A quantum of delay in
+ * being called is made good, else a busy host's late timers would make the path look slow. */
 static void pace(struct tcp_conn *c, uint16_t len, ts_t now)
 {
-    uint64_t rate = c->cc.ops->pacing_rate(&c->cc, c->rtt.srtt_ns);
+    uint64_t rate = c->tx->cc.ops->pacing_rate(&c->tx->cc, c->rtt.srtt_ns);
 
     if (!rate)
         return;
-    c->pace_at = ts_max(c->pace_at, now) + len * TS_S / rate;
+    c->pace_at = ts_max(c->pace_at, now - MIN(now, TCP_PACE_QUANTUM_NS)) + len * TS_S / rate;
     if (c->pace_at > now + TCP_PACE_QUANTUM_NS)
         c->at[TCP_TIMER_PACE] = c->pace_at;
 }
@@ -203,10 +204,16 @@ static size_t emit_data(struct tcp_conn *c, uint8_t *buf, const struct tcp_plan 
     uint16_t bytes = (uint16_t)(plan->len - fin);
     uint8_t flags = TCP_ACK;
 
-    if (!again && !tcp_track_reserve(&c->track)) {
+    struct tcp_sender *tx = tcp_sender_wake(c, now);
+
+    if (!tx || (!again && !tcp_track_reserve(&tx->track))) {
         c->at[TCP_TIMER_PACE] = now + TCP_RETRY_NS;
         return 0;
     }
+    uint64_t pipe = tcp_track_pipe(&tx->track);
+    struct tcp_sent *sent = plan->sent;
+
+    tx->cc.ops->on_send(&tx->cc, pipe, tx->rate.limited_until != 0, now);
     if (fin)
         flags |= TCP_FIN;
     if (bytes > 0 && plan->start + bytes == c->sendq.end)
@@ -216,17 +223,18 @@ static size_t emit_data(struct tcp_conn *c, uint8_t *buf, const struct tcp_plan 
     bool probe = c->tlp_due;
 
     if (again) {
-        tcp_track_resent(&c->track, plan->sent, now);
+        tcp_track_resent(&tx->track, sent, now);
         c->bytes_retransmitted += plan->len;
         c->stack->stats.retransmits++;
     } else {
-        tcp_track_sent(&c->track, plan->start, plan->len, now);
+        sent = tcp_track_sent(&tx->track, plan->start, plan->len, now);
         c->snd_nxt = end;
     }
+    sent->rate = tcp_rate_sent(&tx->rate, tcp_track_pipe(&tx->track), pipe == 0, now);
     c->override = false;
     c->tlp_due = false;
     c->probe_due = false;
-    tcp_loss_sent(&c->loss, plan->len, again, tcp_conn_ts(c, now));
+    tcp_loss_sent(&tx->loss, plan->len, again, tcp_conn_ts(c, now));
     pace(c, plan->len, now);
     if (probe) {
         struct tcp_loss_ctx ctx = tcp_conn_loss(c, now);

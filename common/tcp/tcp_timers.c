@@ -5,7 +5,7 @@
  *         waits to go out: a blocked peer lets no timer burn.
  *   ACK   an acknowledgement was held back.
  *   PACE  sending was held back.
- *   LIFE  the user timeout while anything is unanswered, else keepalive. */
+ *   LIFE  the user timeout while anything is unanswered, else keepalive; before that, the end of an idle sender. */
 #include <errno.h>
 
 #include "common/base/bug.h"
@@ -14,7 +14,9 @@
 
 void tcp_conn_send_timer_rearm(struct tcp_conn *c, ts_t now)
 {
-    if (tcp_track_empty(&c->track) || tcp_track_pipe(&c->track) + tcp_track_sacked_bytes(&c->track) == 0) {
+    const struct tcp_track *track = tcp_conn_track(c);
+
+    if (tcp_track_empty(track) || tcp_track_pipe(track) + tcp_track_sacked_bytes(track) == 0) {
         c->at[TCP_TIMER_SEND] = TS_NEVER; /* nothing is out there; what is lost goes out first */
         return;
     }
@@ -53,6 +55,8 @@ ts_t tcp_conn_life_at(const struct tcp_conn *c)
         return TS_NEVER;
     if (c->stalled_since != TS_NEVER)
         return ts_add(c->stalled_since, config->user_timeout_ns);
+    if (c->tx)
+        return tcp_sender_rest_at(c);
     if (c->released) /* FIN-WAIT-2 of an orphan: its peer may forget to close */
         return ts_add(c->heard_at, config->time_wait_ns);
     if (!config->keepalive_idle_ns)
@@ -65,6 +69,8 @@ static void life_over(struct tcp_conn *c)
 {
     if (c->state == TCP_CLOSED) {
         c->rst_due = false; /* the peer can't be told */
+    } else if (c->stalled_since == TS_NEVER && c->tx) {
+        tcp_sender_drop(c); /* keepalive's turn comes with the next look at the deadline */
     } else if (c->stalled_since != TS_NEVER || c->keepalive_tries >= TCP_KEEPALIVE_PROBES) {
         tcp_conn_reset(c, -ETIMEDOUT, "no answer");
     } else if (c->released) {
@@ -77,20 +83,22 @@ static void life_over(struct tcp_conn *c)
 
 static void send_timer_over(struct tcp_conn *c, ts_t now)
 {
-    struct tcp_loss_ctx ctx = tcp_conn_loss(c, now);
-
     if (!tcp_conn_synchronized(c)) {
         tcp_rtt_timed_out(&c->rtt);
         c->syn_due = true;
         tcp_conn_event(c, TCP_EVENT_SYN_TIMEOUT);
         return;
     }
+    tcp_sender_limited(c);
     switch (c->send_timer) {
-    case TCP_SEND_RTO:
+    case TCP_SEND_RTO: {
+        struct tcp_loss_ctx ctx = tcp_conn_loss(c, now);
+
         tcp_loss_rto(&ctx);
         c->at[TCP_TIMER_PACE] = TS_NEVER;
         c->pace_at = now;
         break;
+    }
     case TCP_SEND_TLP:
         c->tlp_due = true;
         if (tcp_conn_plan(c).kind == TCP_PLAN_NOTHING) { /* nothing to probe with */
@@ -100,6 +108,7 @@ static void send_timer_over(struct tcp_conn *c, ts_t now)
         }
         break;
     case TCP_SEND_REORDER: {
+        struct tcp_loss_ctx ctx = tcp_conn_loss(c, now);
         uint64_t wait_ns = tcp_loss_reorder_timeout(&ctx);
 
         if (wait_ns)

@@ -39,6 +39,8 @@ static uint32_t index_of(const struct tcp_track_ring *r, const struct tcp_sent *
     return r->first + (((uint32_t)(s - r->slot) - r->first) & r->mask);
 }
 
+const struct tcp_track tcp_track_none = {NULL};
+
 void tcp_track_init(struct tcp_track *t)
 {
     t->ring = NULL;
@@ -141,7 +143,7 @@ static void leave(struct tcp_track_ring *r, struct tcp_sent *s)
     s->flags &= (uint8_t)~(TCP_SENT_SACKED | TCP_SENT_LOST);
 }
 
-void tcp_track_sent(struct tcp_track *t, uint64_t start, uint16_t len, ts_t now)
+struct tcp_sent *tcp_track_sent(struct tcp_track *t, uint64_t start, uint16_t len, ts_t now)
 {
     struct tcp_track_ring *r = t->ring;
 
@@ -150,6 +152,7 @@ void tcp_track_sent(struct tcp_track *t, uint64_t start, uint16_t len, ts_t now)
 
     *s = (struct tcp_sent){.start = start, .sent_at = now, .len = len};
     link_newest(r, s);
+    return s;
 }
 
 void tcp_track_resent(struct tcp_track *t, struct tcp_sent *s, ts_t now)
@@ -167,6 +170,9 @@ static void deliver(const struct tcp_track_ring *r, const struct tcp_sent *s, st
     bool again = s->flags & TCP_SENT_AGAIN;
 
     d->bytes += s->len;
+    if (d->newest.len == 0 || s->sent_at > d->newest.sent_at ||
+        (s->sent_at == d->newest.sent_at && s->start > d->newest.start))
+        d->newest = *s;
     if (again)
         d->again = true;
     else if (end <= r->sacked_end)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/base/ts.h"
+#include "common/tcp/tcp_rate.h"
 
 #define TCP_TRACK_MAX (1u << 16) /* segments in flight; 76 MiB of full ones */
 
@@ -25,6 +26,7 @@ struct tcp_sent {
     uint32_t next, prev; /* neighbours in the order of sending, as ring indexes */
     uint16_t len;       /* bytes, a FIN counted as one; 0 < len */
     uint8_t flags;      /* enum tcp_sent_flag */
+    struct tcp_rate_stamp rate; /* set by the sender after tcp_track_sent and _resent */
 };
 
 struct tcp_track {
@@ -41,7 +43,11 @@ struct tcp_delivery {
     uint64_t newest_end; /* and where it ends */
     bool reordered;      /* one sent once came after a later one: RFC 8985 section 6.2 step 3 */
     bool again;          /* one that was sent more than once is among them */
+    struct tcp_sent newest; /* the last sent whole segment among them; len 0: none */
 };
+
+/* a scoreboard with nothing in flight, for those who have none of their own */
+extern const struct tcp_track tcp_track_none;
 
 void tcp_track_init(struct tcp_track *t);
 void tcp_track_deinit(struct tcp_track *t);
@@ -49,8 +55,9 @@ void tcp_track_deinit(struct tcp_track *t);
 /* tcp_track_reserve - room for one more segment; false: no memory, or TCP_TRACK_MAX in flight. */
 bool tcp_track_reserve(struct tcp_track *t);
 
-/* tcp_track_sent - [start, start + len) goes out for the first time, right after what went before. Reserve first. */
-void tcp_track_sent(struct tcp_track *t, uint64_t start, uint16_t len, ts_t now);
+/* tcp_track_sent - [start, start + len) goes out for the first time, right after what went before. Reserve first.
+ * Returns its entry, good until the next call. */
+struct tcp_sent *tcp_track_sent(struct tcp_track *t, uint64_t start, uint16_t len, ts_t now);
 
 /* tcp_track_resent - this segment goes out once more; it is not lost from now on. */
 void tcp_track_resent(struct tcp_track *t, struct tcp_sent *s, ts_t now);

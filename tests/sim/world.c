@@ -93,6 +93,20 @@ static bool lost(struct link *l, ts_t now)
     return l->in_burst || chance(l, c->loss_ppm) || (now >= c->blackout_from && now < c->blackout_to);
 }
 
+static bool policed(struct link *l, size_t len, ts_t now)
+{
+    const struct link_config *c = &l->config;
+
+    if (!c->policer_bps)
+        return false;
+    ts_t full_at = ts_max(l->policer_full_at, now) + len * 8 * TS_S / c->policer_bps;
+
+    if (full_at - now > c->policer_bytes * 8 * TS_S / c->policer_bps)
+        return true;
+    l->policer_full_at = full_at;
+    return false;
+}
+
 void link_send(struct link *l, const uint8_t *packet, size_t len, ts_t now)
 {
     const struct link_config *c = &l->config;
@@ -100,6 +114,10 @@ void link_send(struct link *l, const uint8_t *packet, size_t len, ts_t now)
 
     BUG_ON(len > LINK_PACKET_MAX);
     l->sent++;
+    if ((c->mtu && len > c->mtu) || policed(l, len, now)) {
+        l->dropped++;
+        return;
+    }
     if (c->rate_bps) {
         uint64_t waiting = ts_since(l->busy_until, now) / 1000 * c->rate_bps / 8000000;
 
@@ -114,7 +132,8 @@ void link_send(struct link *l, const uint8_t *packet, size_t len, ts_t now)
         l->dropped++;
         return;
     }
-    ts_t at = leaves + c->delay_ns + (c->jitter_ns ? rng_below(l->rng, c->jitter_ns) : 0);
+    uint64_t delay_ns = c->route_at && now >= c->route_at ? c->route_delay_ns : c->delay_ns;
+    ts_t at = leaves + delay_ns + (c->jitter_ns ? rng_below(l->rng, c->jitter_ns) : 0);
 
     if (chance(l, c->reorder_ppm)) {
         at += rng_below(l->rng, c->reorder_ns + 1);

@@ -19,6 +19,10 @@ struct link_config {
     uint64_t jitter_ns;   /* 0..jitter more for each packet; order is kept */
     uint64_t rate_bps;    /* bits a second; 0: without limit */
     uint64_t queue_bytes; /* what waits for the rate; more is dropped. With a rate only */
+    uint64_t policer_bps, policer_bytes; /* a token bucket that drops what exceeds it; 0: none */
+    size_t mtu;           /* longer packets vanish; 0: none do */
+    ts_t route_at;        /* from here on the route is another one, with another delay; 0: never */
+    uint64_t route_delay_ns;
     uint32_t loss_ppm, duplicate_ppm, corrupt_ppm;
     uint32_t reorder_ppm; /* this share is held back by up to reorder_ns */
     uint64_t reorder_ns;
@@ -38,6 +42,7 @@ struct link {
     struct rng *rng;
     bool in_burst;
     ts_t busy_until; /* the rate has sent everything by then */
+    ts_t policer_full_at; /* when the policer's bucket will be full again */
     ts_t last_at;    /* arrival of the last packet that kept its place */
     struct link_packet **heap;
     size_t count, room;

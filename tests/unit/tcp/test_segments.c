@@ -242,6 +242,7 @@ static void begin(bool connect)
     tcp_config_default(&config);
     config.rng = &t.rng;
     config.pool = &t.pool;
+    config.congestion = TCP_CONGESTION_CUBIC; /* the scripts know its pace */
     t.stack = tcp_stack_new(&config);
     tcp_peer_init(&t.peer, t.stack, NULL, 1280);
     addrport_parse("10.0.0.2:443", 12, &t.remote);

@@ -1,0 +1,42 @@
+/* tcp_sender.h - what a connection needs only while it sends: the scoreboard, loss recovery, the delivery rate and
+ * congestion control. Most connections of a relay are idle most of the time, and this is half of what they would hold.
+ *
+ * It is made with the first byte and given up when nothing was in flight for TCP_SENDER_KEEP_NS: what was learned about
+ * the path is stale by then (RFC 5681 section 4.1; BBR's shortest round trip counts as long), and the next byte starts
+ * anew from the initial window. The smoothed round trip stays with the connection. */
+#ifndef TCP_TCP_SENDER_H
+#define TCP_TCP_SENDER_H
+
+#include "common/tcp/tcp_cc.h"
+#include "common/tcp/tcp_loss.h"
+#include "common/tcp/tcp_rate.h"
+#include "common/tcp/tcp_track.h"
+
+#define TCP_SENDER_KEEP_NS (10 * TS_S)
+
+struct tcp_conn;
+
+struct tcp_sender {
+    struct tcp_track track;
+    struct tcp_loss loss;
+    struct tcp_rate rate;
+    struct tcp_cc cc;
+};
+
+/* tcp_sender_wake - the connection's sender, made if need be; NULL: no memory. */
+struct tcp_sender *tcp_sender_wake(struct tcp_conn *c, ts_t now);
+
+/* tcp_sender_algorithm - which one it uses, or would. */
+const struct tcp_cc_ops *tcp_sender_algorithm(const struct tcp_conn *c);
+
+/* tcp_sender_drop - give it up, and with it everything known of what is in flight. Harmless when there is none. */
+void tcp_sender_drop(struct tcp_conn *c);
+
+/* tcp_sender_rest_at - when an idle connection gives it up; TS_NEVER: something is in flight, or there is none. */
+ts_t tcp_sender_rest_at(const struct tcp_conn *c);
+
+/* tcp_sender_limited - about to look at more to send, or at what was acknowledged: if there was not enough to send until
+ * now, samples of the delivery rate have to know. */
+void tcp_sender_limited(struct tcp_conn *c);
+
+#endif
