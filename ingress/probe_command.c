@@ -3,14 +3,12 @@
 #include "ingress/probe_command.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "common/base/bug.h"
@@ -19,6 +17,7 @@
 #include "common/config/config_file.h"
 #include "common/net/stream.h"
 #include "common/net/tls_look.h"
+#include "ingress/admin_call.h"
 #include "ingress/probe.h"
 #include "ingress/probe_alone.h"
 
@@ -136,22 +135,12 @@ static void tell(struct command *c, const char *name, const char *status, ts_t b
 
 /* ---- the running ingress ---- */
 
-static bool send_request(const struct command *c, int fd)
+static json_t *request_of(const struct command *c)
 {
     char source[ADDRPORT_STR];
-    json_t *request = json_pack("{s:s, s:s, s:i, s:s}", "command", "probe", "name", c->request.name, "port",
-                                (int)c->request.port, "source", addrport_format(&c->request.source, source));
-    char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-    size_t len = text ? strlen(text) : 0;
-    bool sent = false;
 
-    if (text) {
-        text[len] = '\n';
-        sent = send(fd, text, len + 1, MSG_NOSIGNAL) == (ssize_t)len + 1;
-    }
-    free(text);
-    json_decref(request);
-    return sent;
+    return json_pack("{s:s, s:s, s:i, s:s}", "command", "probe", "name", c->request.name, "port", (int)c->request.port,
+                     "source", addrport_format(&c->request.source, source));
 }
 
 /* one line of the ingress's; 1: go on, 0: that was the result, -1: it is an error */
@@ -178,22 +167,18 @@ static int take_line(struct command *c, const char *line, size_t len)
 /* by the socket's fd, which is taken; an exit status */
 static int ask_running(struct command *c, int fd, uint64_t patience_ns)
 {
-    struct timeval patience = {.tv_sec = (time_t)(patience_ns / TS_S)};
+    json_t *request = request_of(c);
+    FILE *in = request ? admin_call(fd, request, patience_ns) : NULL;
     char *line = NULL;
     size_t cap = 0;
     ssize_t n;
     int verdict = -1;
 
-    if (fcntl(fd, F_SETFL, 0) != 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0 ||
-        !send_request(c, fd)) {
-        fprintf(stderr, "funnel-ingress probe: the running ingress does not listen: %s\n", err_str(-errno));
+    if (!request)
         close(fd);
-        return CLI_FAILED;
-    }
-    FILE *in = fdopen(fd, "r");
-
+    json_decref(request);
     if (!in) {
-        close(fd);
+        fprintf(stderr, "funnel-ingress probe: the running ingress does not listen: %s\n", err_str(-errno));
         return CLI_FAILED;
     }
     while ((n = getline(&line, &cap, in)) > 0 && (verdict = take_line(c, line, (size_t)n)) > 0)

@@ -105,7 +105,8 @@ def test_wrong_port(world):
 
 
 @pytest.mark.parametrize("row", [{"funnel": {"admin": False, "node": "ask"}},
-                                 {"funnel": {"admin": True, "node": False}}, {"expires": "2020-01-01T00:00:00Z"}], ids=str)
+                                 {"funnel": {"admin": True, "node": False}},
+                                 {"expires": "2020-01-01T00:00:00Z"}], ids=str)
 def test_not_opted_in(world, website, row):
     world.add_node("shy", [service("shy.test", website.https_forward)], **row)
     world.start()
