@@ -8,9 +8,6 @@
 #define CRYPTO_CONTEXTS_H
 
 struct contexts {
-    struct evp_md_ctx_st *hash;     /* BLAKE2s-256 */
-    struct evp_mac_ctx_st *mac;     /* BLAKE2s with a 16-byte digest */
-    struct evp_mac_ctx_st *hmac;    /* HMAC-BLAKE2s-256 */
     struct evp_cipher_ctx_st *seal; /* ChaCha20-Poly1305 */
     struct evp_cipher_ctx_st *open;
 };
