@@ -35,6 +35,7 @@
 #define KEYS_MAX        16             /* 8 identities with a previous key each */
 #define STAMP_EVERY_NS  (30 * TS_S)
 #define CONFIG_BYTES_MAX (1 << 20)
+#define HANDSHAKES_PER_S 1000          /* until the workers have measured what one costs */
 
 struct staged_listener {
     struct staged_listener *next;
@@ -625,8 +626,9 @@ int server_run(int ipc_fd)
     if (rc == 0)
         rc = loop_poll_init(&s->loop, &s->ipc, ipc_fd, on_ipc);
     s->workers.limits = limits_new(&s->rng);
+    s->workers.load = wg_load_new(HANDSHAKES_PER_S, &s->rng);
     s->workers.server = rc == 0 ? mailbox_new(&s->loop.uv, on_mail, s) : NULL;
-    if (rc != 0 || !s->workers.limits || !s->workers.server) {
+    if (rc != 0 || !s->workers.limits || !s->workers.load || !s->workers.server) {
         log_error("server", "event=start_failed error=\"%s\"", err_str(rc ? rc : ERR_NOMEM));
         return 1; /* the process ends */
     }
@@ -648,6 +650,7 @@ int server_run(int ipc_fd)
     loop_poll_close(&s->ipc, NULL);
     loop_deinit(&s->loop);
     stage_clear(s);
+    wg_load_free(s->workers.load);
     limits_free(s->workers.limits);
     generation_put(s->generation);
     int status = s->status;

@@ -18,7 +18,9 @@
 #define SPARE_CHUNKS         256               /* kept for the next stream: 4 MiB a worker */
 #define RECEIVE_BATCHES      16                /* then other work gets its turn */
 #define SWEEP_NS             (5 * TS_S)        /* an expired node is noticed within this */
-#define HANDSHAKES_PER_S     2000              /* a worker's; above it is under load: a handshake costs about 0.2 ms */
+#define HANDSHAKE_SHARE      4                 /* handshakes may take a quarter of the time before we are under load */
+#define HANDSHAKES_MEASURED  64                /* so many together say what one takes */
+#define HANDSHAKES_PER_S_MIN 100
 #define CONNS_MAX            (1u << 20)
 
 struct worker *worker_of(struct workers *all, uint8_t shard)
@@ -159,6 +161,20 @@ static void accept_half(struct worker *worker, const struct wg_half *half, ts_t 
         tunnel_peer_input_half(link->peer, half, now);
 }
 
+/* load is measured: the limit follows from the time that handshakes take here and now */
+static void handshake_took(struct worker *worker, uint64_t ns, bool whole)
+{
+    worker->handshakes_ns += ns;
+    worker->handshakes += whole;
+    if (worker->handshakes < HANDSHAKES_MEASURED)
+        return;
+    uint64_t each = MAX(worker->handshakes_ns / worker->handshakes, TS_US);
+    uint64_t per_s = worker->all->count * TS_S / HANDSHAKE_SHARE / each;
+
+    wg_load_limit_set(worker->all->load, (uint32_t)MAX(per_s, HANDSHAKES_PER_S_MIN));
+    worker->handshakes = worker->handshakes_ns = 0;
+}
+
 static void input(struct worker *worker, uint8_t *datagram, size_t len, const struct endpoint *from, ts_t now)
 {
     struct wg_half half;
@@ -169,12 +185,28 @@ static void input(struct worker *worker, uint8_t *datagram, size_t len, const st
     }
 }
 
+/* no index, so nobody's yet: an initiation, or noise */
+static void input_initiation(struct worker *worker, uint8_t *datagram, size_t len, const struct endpoint *from)
+{
+    const uint64_t *verdicts = tunnel_stats(worker->tunnel)->wg;
+    uint64_t answered = verdicts[WG_IN_HANDSHAKE], opened = verdicts[WG_IN_HALF], mailed = worker->foreign;
+    ts_t began = loop_now();
+
+    input(worker, datagram, len, from, worker->received_at);
+    if (verdicts[WG_IN_HANDSHAKE] != answered || verdicts[WG_IN_HALF] != opened)
+        handshake_took(worker, ts_since(loop_now(), began), worker->foreign == mailed);
+}
+
 static void on_datagram(void *ctx, uint8_t *datagram, size_t len, const struct endpoint *from)
 {
     struct worker *worker = ctx;
     uint32_t index;
 
-    if (worker->all->count > 1 && wg_datagram_index(datagram, len, &index)) {
+    if (!wg_datagram_index(datagram, len, &index)) {
+        input_initiation(worker, datagram, len, from);
+        return;
+    }
+    if (worker->all->count > 1) {
         struct worker *owner = worker_of(worker->all, (uint8_t)index);
         struct datagram_mail *mail = NULL;
 
@@ -349,8 +381,10 @@ static void on_datagram_mail(struct worker *worker, struct datagram_mail *mail, 
 
 static void on_half_mail(struct worker *worker, struct wg_half *half, ts_t now)
 {
-    if (!worker->stopping)
+    if (!worker->stopping) {
         accept_half(worker, half, now);
+        handshake_took(worker, ts_since(loop_now(), now), true);
+    }
     wg_half_wipe(half);
     free(half);
 }
@@ -418,7 +452,7 @@ static int make_tunnel(struct worker *worker)
 {
     const struct ingress_config *c = worker->generation->config;
     size_t chunks = MAX(c->limits.buffer_memory_bytes / CHUNK_BYTES / worker->all->count, 64);
-    struct tunnel_config config = {.wg = {.rng = &worker->rng, .handshakes_per_s = HANDSHAKES_PER_S}};
+    struct tunnel_config config = {.wg = {.rng = &worker->rng, .load = worker->all->load}};
 
     memcpy(config.wg.cookie_seed, worker->all->cookie_seed, sizeof(config.wg.cookie_seed));
     pool_init(&worker->pool, CHUNK_BYTES, chunks, SPARE_CHUNKS);

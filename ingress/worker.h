@@ -84,6 +84,7 @@ struct worker {
     bool draining, stopping;
     uint64_t ended[REASON_COUNT]; /* visitors by how they ended */
     uint64_t bytes_up, bytes_down;  /* of ended streams */
+    uint64_t handshakes, handshakes_ns; /* taken since the limit was last set by them, and the time they took */
     uint64_t foreign, unknown_keys; /* datagrams mailed on; initiations of keys that no node has */
 };
 
@@ -92,6 +93,7 @@ struct workers {
     struct worker *list;
     unsigned count;
     struct limits *limits;
+    struct wg_load *load; /* WireGuard's limits hold for all of them together */
     struct mailbox *server; /* mail to the main thread */
     uint8_t cookie_seed[32]; /* so that any worker honours any other's WireGuard cookies */
 };

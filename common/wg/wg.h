@@ -38,10 +38,19 @@
 struct wg_device;
 struct wg_peer;
 
+/* How many handshakes come and who still gets one: section 5.3. One may serve the devices of all threads, so that a
+ * limit holds for all of them; it then outlives them. handshakes_per_s: initiations and responses a second above which
+ * we are "under load" (cookies), and how many go on then; 0: always under load. Whoever can measure what a handshake
+ * costs sets the limit by that; any thread may. NULL: out of memory. */
+struct wg_load;
+struct wg_load *wg_load_new(uint32_t handshakes_per_s, struct rng *rng);
+void wg_load_free(struct wg_load *load); /* NULL allowed */
+void wg_load_limit_set(struct wg_load *load, uint32_t handshakes_per_s);
+
 struct wg_config {
     struct rng *rng;               /* borrowed for the device's life */
-    uint32_t handshakes_per_s;     /* initiations and responses a second above which we are "under load" (cookies);
-                                    * 0: always */
+    struct wg_load *load;          /* borrowed; NULL: the device's own, with handshakes_per_s */
+    uint32_t handshakes_per_s;
     uint64_t keepalive_passive_ns; /* 0: the protocol's KEEPALIVE_TIMEOUT; tests may shorten nothing else */
     uint8_t cookie_seed[32];       /* devices with one seed and one clock honour each other's cookies; all zero: own */
 };
@@ -55,7 +64,7 @@ struct wg_config {
     X(HALF, "half")                         /* an initiation for us from a key that is no peer: see `half` */          \
     X(DROP_MALFORMED, "malformed")          /* length or type */                                                       \
     X(DROP_MAC1, "bad_mac1")                                                                                           \
-    X(DROP_RATE, "rate_limited")            /* under load, over the per-source limit */                                \
+    X(DROP_RATE, "rate_limited")            /* under load: over the source's limit, or no cookie left */                              \
     X(DROP_UNKNOWN_INDEX, "unknown_index")                                                                             \
     X(DROP_CRYPTO, "bad_crypto")            /* an AEAD or a DH failed */                                               \
     X(DROP_REPLAY, "replay")                /* counter seen, or stamp not newer, or initiations too fast */            \

@@ -37,44 +37,58 @@ static size_t before_mac2(size_t len)
     return len - WG_MAC_BYTES;
 }
 
-bool wg_cookie_mac1_ok(const uint8_t mac1_key[WG_KEY_BYTES], const uint8_t *message, size_t len)
+bool wg_cookie_mac1_ok(const struct blake2s_key *mac1_key, const uint8_t *message, size_t len)
 {
     uint8_t mac1[WG_MAC_BYTES];
 
-    blake2s_mac(mac1, mac1_key, WG_KEY_BYTES, message, before_mac1(len), NULL, 0);
+    blake2s_key_mac(mac1_key, mac1, message, before_mac1(len), NULL, 0);
     return crypto_equal(mac1, message + before_mac1(len), sizeof(mac1));
 }
 
-void wg_cookie_secret(const struct wg_cookie_source *source, ts_t now, bool before, uint8_t out[32])
+static void secret_make(const uint8_t seed[32], uint64_t period, struct blake2s_key *out)
 {
-    uint8_t period[8];
+    uint8_t number[8], secret[32];
 
-    le64_put(period, now / WG_COOKIE_AGE_NS - before);
-    blake2s_hash(out, source->seed, sizeof(source->seed), period, sizeof(period));
+    le64_put(number, period);
+    blake2s_hash(secret, seed, 32, number, sizeof(number));
+    blake2s_key_init(out, secret, sizeof(secret));
+    crypto_wipe(secret, sizeof(secret));
 }
 
-void wg_cookie_make(const uint8_t secret[32], const struct addrport *from, uint8_t out[WG_COOKIE_BYTES])
+const struct blake2s_key *wg_cookie_secret(struct wg_cookie_source *source, ts_t now, bool before)
+{
+    uint64_t period = now / WG_COOKIE_AGE_NS + 1;
+
+    if (source->period != period) {
+        secret_make(source->seed, period, &source->secret[0]);
+        secret_make(source->seed, period - 1, &source->secret[1]);
+        source->period = period;
+    }
+    return &source->secret[before];
+}
+
+void wg_cookie_make(const struct blake2s_key *secret, const struct addrport *from, uint8_t out[WG_COOKIE_BYTES])
 {
     bool v4 = addr_is_v4(&from->addr);
     uint8_t port[2];
 
     be16_put(port, from->port);
-    blake2s_mac(out, secret, 32, v4 ? addr_v4_bytes(&from->addr) : from->addr.b, v4 ? 4 : 16, port, sizeof(port));
+    blake2s_key_mac(secret, out, v4 ? addr_v4_bytes(&from->addr) : from->addr.b, v4 ? 4 : 16, port, sizeof(port));
 }
 
-bool wg_cookie_mac2_ok(const struct wg_cookie_source *source, const uint8_t *message, size_t len,
+bool wg_cookie_mac2_ok(struct wg_cookie_source *source, const uint8_t *message, size_t len,
                        const struct addrport *from, ts_t now)
 {
-    uint8_t secret[32], cookie[WG_COOKIE_BYTES], mac2[WG_MAC_BYTES];
+    uint8_t cookie[WG_COOKIE_BYTES], mac2[WG_MAC_BYTES];
     bool ok = false;
 
+    if (crypto_is_zero(message + before_mac2(len), sizeof(mac2))) /* what a sender without a cookie writes */
+        return false;
     for (int before = 0; before <= 1 && !ok; before++) {
-        wg_cookie_secret(source, now, before, secret);
-        wg_cookie_make(secret, from, cookie);
+        wg_cookie_make(wg_cookie_secret(source, now, before), from, cookie);
         blake2s_mac(mac2, cookie, sizeof(cookie), message, before_mac2(len), NULL, 0);
         ok = crypto_equal(mac2, message + before_mac2(len), sizeof(mac2));
     }
-    crypto_wipe(secret, sizeof(secret));
     crypto_wipe(cookie, sizeof(cookie));
     return ok;
 }

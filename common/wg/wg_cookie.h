@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "common/crypto/blake2s.h"
 #include "common/wg/wg_messages.h"
 
 #define WG_COOKIE_AGE_NS (120 * TS_S) /* section 6.6 */
@@ -17,23 +18,25 @@ void wg_cookie_mac1_key(const uint8_t public_key[WG_KEY_BYTES], uint8_t out[WG_K
 void wg_cookie_reply_key(const uint8_t public_key[WG_KEY_BYTES], uint8_t out[WG_KEY_BYTES]);
 
 /* wg_cookie_mac1_ok - is this handshake message (len bytes, macs last) meant for the owner of the key? */
-bool wg_cookie_mac1_ok(const uint8_t mac1_key[WG_KEY_BYTES], const uint8_t *message, size_t len);
+bool wg_cookie_mac1_ok(const struct blake2s_key *mac1_key, const uint8_t *message, size_t len);
 
 /* --- whoever answers --- */
 
 struct wg_cookie_source {
     uint8_t seed[32];
+    uint64_t period;              /* that the secrets are of; 0: not made yet */
+    struct blake2s_key secret[2]; /* [1]: of the period before */
 };
 
-/* wg_cookie_secret - the secret of the period that holds `now`, or of the one before. */
-void wg_cookie_secret(const struct wg_cookie_source *source, ts_t now, bool before, uint8_t out[32]);
+/* wg_cookie_secret - the secret of the period that holds `now`, or of the one before; good for the moment. */
+const struct blake2s_key *wg_cookie_secret(struct wg_cookie_source *source, ts_t now, bool before);
 
 /* wg_cookie_make - the cookie of a source address: MAC(secret, 4 or 16 address bytes, port in network order). */
-void wg_cookie_make(const uint8_t secret[32], const struct addrport *from, uint8_t out[WG_COOKIE_BYTES]);
+void wg_cookie_make(const struct blake2s_key *secret, const struct addrport *from, uint8_t out[WG_COOKIE_BYTES]);
 
 /* wg_cookie_mac2_ok - does the message carry a mac2 by a cookie that `from` was given lately? Cookies of the present
  * and the previous period count, so that none goes stale on its way. */
-bool wg_cookie_mac2_ok(const struct wg_cookie_source *source, const uint8_t *message, size_t len,
+bool wg_cookie_mac2_ok(struct wg_cookie_source *source, const uint8_t *message, size_t len,
                        const struct addrport *from, ts_t now);
 
 /* wg_cookie_reply_write - the reply that carries a cookie to the sender of a message with this mac1 and index. */

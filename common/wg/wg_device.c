@@ -29,7 +29,12 @@ struct wg_device *wg_device_new(const struct wg_config *config)
     secret_pool_init(&dev->peer_pool, sizeof(struct wg_peer));
     secret_pool_init(&dev->keypair_pool, sizeof(struct wg_keypair));
     secret_pool_init(&dev->initiation_pool, sizeof(struct wg_initiation));
-    wg_load_init(&dev->load, config->handshakes_per_s, dev->rng);
+    dev->load_own = !config->load;
+    dev->load = config->load ? config->load : wg_load_new(config->handshakes_per_s, dev->rng);
+    if (!dev->load) {
+        free(dev);
+        return NULL;
+    }
     memcpy(dev->cookies.seed, config->cookie_seed, sizeof(dev->cookies.seed));
     if (crypto_is_zero(dev->cookies.seed, sizeof(dev->cookies.seed)))
         rng_fill(dev->rng, dev->cookies.seed, sizeof(dev->cookies.seed));
@@ -51,6 +56,8 @@ void wg_device_free(struct wg_device *dev)
     secret_pool_deinit(&dev->initiation_pool);
     for (size_t i = 0; i < WG_IDENTITIES_MAX; i++)
         secret_free(dev->identities[i].private_key);
+    if (dev->load_own)
+        wg_load_free(dev->load);
     crypto_wipe(dev, sizeof(*dev));
     free(dev);
 }
@@ -81,7 +88,7 @@ struct wg_identity *wg_device_identity(struct wg_device *dev, const uint8_t publ
 int wg_identity_add(struct wg_device *dev, const uint8_t private_key[WG_KEY_BYTES])
 {
     struct wg_identity *identity = dev->identities, *end = identity + WG_IDENTITIES_MAX;
-    uint8_t public_key[WG_KEY_BYTES];
+    uint8_t public_key[WG_KEY_BYTES], mac1_key[WG_KEY_BYTES];
 
     if (crypto_is_zero(private_key, WG_KEY_BYTES) || key_public(private_key, public_key) != 0)
         return ERR_INVALID;
@@ -95,7 +102,8 @@ int wg_identity_add(struct wg_device *dev, const uint8_t private_key[WG_KEY_BYTE
     if (!identity->private_key)
         return ERR_NOMEM;
     memcpy(identity->public_key, public_key, WG_KEY_BYTES);
-    wg_cookie_mac1_key(public_key, identity->mac1_key);
+    wg_cookie_mac1_key(public_key, mac1_key);
+    blake2s_key_init(&identity->mac1, mac1_key, sizeof(mac1_key));
     wg_cookie_reply_key(public_key, identity->cookie_key);
     return 0;
 }

@@ -37,7 +37,8 @@ struct wg_device {
     struct secret_pool peer_pool, keypair_pool, initiation_pool;
 
     struct wg_cookie_source cookies;
-    struct wg_load load;
+    struct wg_load *load;
+    bool load_own;
 
     uint64_t stamp_floor; /* every stamp of a new peer is greater: from disk, or of peers now freed */
     uint64_t stamp_last;  /* the greatest ever sent or set as floor */

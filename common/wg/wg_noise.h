@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "common/crypto/blake2s.h"
 #include "common/wg/wg_messages.h"
 
 struct wg_noise {
@@ -24,7 +25,7 @@ struct wg_keys {
 struct wg_identity {
     const uint8_t *private_key; /* guarded memory; NULL: this place is free */
     uint8_t public_key[WG_KEY_BYTES];
-    uint8_t mac1_key[WG_KEY_BYTES];
+    struct blake2s_key mac1;
     uint8_t cookie_key[WG_KEY_BYTES];
     unsigned peers; /* that initiate as this identity */
 };

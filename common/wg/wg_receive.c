@@ -65,7 +65,7 @@ static struct wg_identity *identity_called(struct wg_device *dev, const uint8_t 
     for (size_t i = 0; i < WG_IDENTITIES_MAX; i++) {
         struct wg_identity *identity = &dev->identities[i];
 
-        if (identity->private_key && wg_cookie_mac1_ok(identity->mac1_key, message, len))
+        if (identity->private_key && wg_cookie_mac1_ok(&identity->mac1, message, len))
             return identity;
     }
     return NULL;
@@ -75,25 +75,25 @@ static struct wg_identity *identity_called(struct wg_device *dev, const uint8_t 
 static enum wg_in admit(struct wg_device *dev, const struct wg_identity *identity, const uint8_t *message, size_t len,
                         const struct endpoint *from, ts_t now)
 {
-    uint8_t secret[32], cookie[WG_COOKIE_BYTES], nonce[WG_NONCE_BYTES];
+    uint8_t cookie[WG_COOKIE_BYTES], nonce[WG_NONCE_BYTES];
 
-    if (!wg_load_arrived(&dev->load, now))
+    if (!wg_load_arrived(dev->load, now))
         return WG_IN_HANDSHAKE;
     if (wg_cookie_mac2_ok(&dev->cookies, message, len, &from->remote, now))
-        return wg_load_source_take(&dev->load, &from->remote.addr, now) ? WG_IN_HANDSHAKE : WG_IN_DROP_RATE;
+        return wg_load_handshake_take(dev->load, &from->remote.addr, now) ? WG_IN_HANDSHAKE : WG_IN_DROP_RATE;
+    if (!wg_load_cookie_take(dev->load, &from->remote.addr, now))
+        return WG_IN_DROP_RATE;
     struct wg_reply *reply = wg_device_reply_new(dev);
     const struct wg_macs *macs = (const void *)(message + len - sizeof(*macs));
 
     if (!reply)
         return WG_IN_DROP_FULL;
     *reply = (struct wg_reply){.to = *from, .len = sizeof(struct wg_cookie_message)};
-    wg_cookie_secret(&dev->cookies, now, false, secret);
-    wg_cookie_make(secret, &from->remote, cookie);
+    wg_cookie_make(wg_cookie_secret(&dev->cookies, now, false), &from->remote, cookie);
     rng_fill(dev->rng, nonce, sizeof(nonce));
     wg_cookie_reply_write((void *)reply->message, le32_get(message + 4), cookie, macs->mac1, identity->cookie_key,
                           nonce);
     wg_device_reply_add(dev);
-    crypto_wipe(secret, sizeof(secret));
     crypto_wipe(cookie, sizeof(cookie));
     return WG_IN_COOKIE;
 }
@@ -218,6 +218,7 @@ enum wg_in wg_peer_input_half(struct wg_peer *peer, const struct wg_half *half, 
         return verdict;
     memcpy(peer->stamp_heard, stamp, sizeof(stamp));
     peer->initiation_heard_at = now;
+    wg_load_proven(peer->dev->load, &half->from.remote.addr, now);
     wg_peer_heard_from(peer, now);
     authentic(out, peer, true);
     return WG_IN_HANDSHAKE;
@@ -252,6 +253,7 @@ static enum wg_in response(struct wg_device *dev, const uint8_t *datagram, size_
     kp->remote_index = le32_get(m->sender);
     kp->initiator = true;
     kp->born = kp->heard_at = now;
+    wg_load_proven(dev->load, &from->remote.addr, now);
     wg_peer_heard_from(peer, now);
     wg_peer_session_initiated(peer, kp, now);
     authentic(out, peer, true);

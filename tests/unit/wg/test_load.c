@@ -38,14 +38,13 @@ static void cookies_both_ways(void **state)
 /* a cookie is good for its address only, and for a while only */
 static void cookie_is_bound_to_its_source(void **state)
 {
-    struct wg_cookie_source source = {{1}}, other_source = {{2}};
+    struct wg_cookie_source source = {.seed = {1}}, other_source = {.seed = {2}};
     struct addrport from = {.addr = addr_v4((uint8_t[]){192, 0, 2, 1}), .port = 5000}, else_where = from;
     struct wg_cookie_jar jar = {.cookie_until = TS_NEVER};
-    uint8_t secret[32], message[148] = {1}, public_key[32] = {3};
+    uint8_t message[148] = {1}, public_key[32] = {3};
     ts_t now = 1000 * TS_S;
 
-    wg_cookie_secret(&source, now, false, secret);
-    wg_cookie_make(secret, &from, jar.cookie);
+    wg_cookie_make(wg_cookie_secret(&source, now, false), &from, jar.cookie);
     wg_cookie_sign(&jar, public_key, message, sizeof(message), now);
     assert_true(wg_cookie_mac2_ok(&source, message, sizeof(message), &from, now));
     assert_true(wg_cookie_mac2_ok(&source, message, sizeof(message), &from, now + WG_COOKIE_AGE_NS));
@@ -68,27 +67,32 @@ static struct addr v6(uint8_t net, uint8_t host)
 
 static void load_is_measured_and_sticky(void **state)
 {
-    static struct wg_load load;
     struct rng rng;
     ts_t now = 10 * TS_S;
     int under = 0;
 
     rng_seed(&rng, 1);
-    wg_load_init(&load, 100, &rng);
+    struct wg_load *load = wg_load_new(100, &rng);
+
     for (int i = 0; i < 1000; i++, now += 10 * TS_MS) /* just what is wanted */
-        under += wg_load_arrived(&load, now);
+        under += wg_load_arrived(load, now);
     assert_int_equal(under, 0);
     for (int i = 0; i < 400; i++, now += TS_MS) /* ten times that */
-        under += wg_load_arrived(&load, now);
-    assert_in_range(under, 250, 310);
-    assert_true(wg_load_arrived(&load, now));
-    assert_false(wg_load_arrived(&load, now + 3 * TS_S));
+        under += wg_load_arrived(load, now);
+    assert_in_range(under, 370, 375); /* a quarter of a second's worth may come at once */
+    assert_true(wg_load_arrived(load, now));
+    assert_false(wg_load_arrived(load, now + 3 * TS_S));
+    wg_load_limit_set(load, 1000); /* they have become cheaper */
+    now += 10 * TS_S;
+    for (int i = under = 0; i < 400; i++, now += TS_MS)
+        under += wg_load_arrived(load, now);
+    assert_int_equal(under, 0);
+    wg_load_free(load);
     (void)state;
 }
 
 static void source_limit(void **state)
 {
-    static struct wg_load load;
     struct addr a = addr_v4((uint8_t[]){192, 0, 2, 1}), b = addr_v4((uint8_t[]){192, 0, 2, 2});
     struct addr same_net[2] = {v6(1, 1), v6(1, 2)}, else_net = v6(2, 1);
     struct rng rng;
@@ -96,18 +100,77 @@ static void source_limit(void **state)
     int allowed = 0;
 
     rng_seed(&rng, 1);
-    wg_load_init(&load, 100, &rng);
+    struct wg_load *load = wg_load_new(100, &rng);
+
     for (int i = 0; i < 100; i++)
-        allowed += wg_load_source_take(&load, &a, now);
+        allowed += wg_load_handshake_take(load, &a, now);
     assert_int_equal(allowed, 5);
-    assert_true(wg_load_source_take(&load, &b, now));
+    assert_true(wg_load_handshake_take(load, &b, now));
     for (int i = 0; i < 1000; i++, now += TS_MS)
-        allowed += wg_load_source_take(&load, &a, now);
+        allowed += wg_load_handshake_take(load, &a, now);
     assert_in_range(allowed, 5 + 19, 5 + 20);
     for (int i = 0; i < 100; i++)
-        wg_load_source_take(&load, &same_net[i % 2], now);
-    assert_false(wg_load_source_take(&load, &same_net[0], now));
-    assert_true(wg_load_source_take(&load, &else_net, now));
+        wg_load_handshake_take(load, &same_net[i % 2], now);
+    assert_false(wg_load_handshake_take(load, &same_net[0], now));
+    assert_true(wg_load_handshake_take(load, &else_net, now));
+    wg_load_free(load);
+    (void)state;
+}
+
+/* sources of any number get no more handshakes together than the limit, and a greedy one takes nothing from the rest */
+static void limit_of_all(void **state)
+{
+    struct addr greedy = v6(9, 9);
+    struct rng rng;
+    ts_t now = 10 * TS_S;
+    int allowed = 0;
+
+    rng_seed(&rng, 1);
+    struct wg_load *load = wg_load_new(100, &rng);
+
+    for (int i = 0; i < 3000; i++, now += TS_MS) {
+        struct addr from = addr_v4((uint8_t[]){192, 0, (uint8_t)(i >> 8), (uint8_t)i});
+
+        allowed += wg_load_handshake_take(load, &from, now);
+    }
+    assert_in_range(allowed, 320, 330);
+    now += 10 * TS_S;
+    for (int i = 0; i < 1000; i++)
+        wg_load_handshake_take(load, &greedy, now);
+    assert_true(wg_load_handshake_take(load, &(struct addr){{1}}, now));
+    wg_load_free(load);
+    (void)state;
+}
+
+/* cookies for strangers run out; a source where a peer was within the hour still gets one */
+static void cookies_are_capped(void **state)
+{
+    struct addr peer = v6(7, 7);
+    struct rng rng;
+    ts_t now = 10 * TS_S;
+    int given = 0, passed = 0;
+
+    rng_seed(&rng, 1);
+    struct wg_load *load = wg_load_new(100, &rng);
+
+    wg_load_proven(load, &peer, now);
+    for (int i = 0; i < 50000; i++, now += TS_S / 50000) {
+        struct addr from = addr_v4((uint8_t[]){10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i});
+
+        given += wg_load_cookie_take(load, &from, now);
+    }
+    assert_in_range(given, 4000, 4300);
+    for (int i = 0; i < 100; i++)
+        passed += wg_load_cookie_take(load, &peer, now);
+    assert_int_equal(passed, 100);
+    for (int hour = 1; hour <= 3; hour++) { /* forgotten in the second hour after, once others are heard of */
+        now += 3600 * TS_S;
+        wg_load_proven(load, &(struct addr){{(uint8_t)hour}}, now);
+        while (wg_load_cookie_take(load, &(struct addr){{0xff}}, now))
+            ;
+        assert_int_equal(wg_load_cookie_take(load, &peer, now), hour == 1);
+    }
+    wg_load_free(load);
     (void)state;
 }
 
@@ -123,7 +186,7 @@ static void answers_are_bounded(void **state)
     end_start(&p, &p.b, 0, true);
     wg_peer_initiate(p.a.peer, p.now);
     made(&p, &p.a, &d);
-    for (int i = 0; i < WG_REPLIES_MAX + 50; i++)
+    for (int i = 0; i < WG_REPLIES_MAX + 50; i++, p.now += TS_MS) /* slow enough for the limit of cookies */
         cookies += given(&p, &p.b, &d) == WG_IN_COOKIE;
     assert_int_equal(cookies, WG_REPLIES_MAX);
     assert_int_equal(p.b.last, WG_IN_DROP_FULL);
@@ -239,6 +302,8 @@ int main(void)
         cmocka_unit_test(cookie_is_bound_to_its_source),
         cmocka_unit_test(load_is_measured_and_sticky),
         cmocka_unit_test(source_limit),
+        cmocka_unit_test(limit_of_all),
+        cmocka_unit_test(cookies_are_capped),
         cmocka_unit_test(answers_are_bounded),
         cmocka_unit_test(initiations_too_fast),
         cmocka_unit_test(stamps_only_move_forward),

@@ -166,6 +166,7 @@ static void cookie_exchange(void **state)
     uint8_t public_key[32], key[32], expect[148], secret[32], source[6], cookie[16], nonce[24], message[148];
     struct wg_cookie_jar jar = {0};
     struct wg_cookie_message reply;
+    struct blake2s_key secret_key;
     struct addrport from;
 
     HEX("responder_static_public", public_key);
@@ -179,7 +180,8 @@ static void cookie_exchange(void **state)
     HEX("cookie_secret", secret);
     assert_int_equal(HEX("source_address_bytes", source), 6);
     from = (struct addrport){.addr = addr_v4(source), .port = be16_get(source + 4)};
-    wg_cookie_make(secret, &from, cookie);
+    blake2s_key_init(&secret_key, secret, sizeof(secret));
+    wg_cookie_make(&secret_key, &from, cookie);
     HEX("cookie", expect);
     assert_memory_equal(cookie, expect, 16);
 
