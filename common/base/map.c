@@ -5,7 +5,8 @@
 #include "common/base/bug.h"
 #include "common/base/bytes.h"
 
-#define BUCKETS_MIN 16
+#define BUCKETS_MIN     16
+#define MOVED_AN_INSERT 2
 
 void map_init(struct map *map)
 {
@@ -15,53 +16,82 @@ void map_init(struct map *map)
 void map_deinit(struct map *map)
 {
     free(map->buckets);
+    free(map->older);
     *map = (struct map){0};
 }
 
-static void rehash(struct map *map, size_t buckets)
+/* bucket - where a hash is: each bucket of the older table is moved whole, so it is in one place */
+static struct map_node **bucket(const struct map *map, uint64_t hash)
 {
-    struct map_node **to = calloc(buckets, sizeof(*to));
+    if (map->older) {
+        size_t i = hash & map->mask >> 1;
 
-    if (!to)
-        return; /* longer chains, still right */
-    for (size_t i = 0; map->buckets && i <= map->mask; i++) {
-        struct map_node *n = map->buckets[i];
-
-        while (n) {
-            struct map_node *next = n->next;
-            struct map_node **at = &to[n->hash & (buckets - 1)];
-
-            n->next = *at;
-            *at = n;
-            n = next;
-        }
+        if (i >= map->moved)
+            return &map->older[i];
     }
-    free(map->buckets);
-    map->buckets = to;
-    map->mask = buckets - 1;
+    return &map->buckets[hash & map->mask];
+}
+
+static void put(struct map *map, struct map_node *node)
+{
+    size_t i = node->hash & map->mask;
+
+    node->next = map->buckets[i];
+    map->buckets[i] = node;
+    map->first_used = MIN(map->first_used, i);
+}
+
+/* move - the next `buckets` buckets of the older table */
+static void move(struct map *map, size_t buckets)
+{
+    for (; map->older && buckets > 0; buckets--) {
+        struct map_node *next;
+
+        for (struct map_node *n = map->older[map->moved]; n; n = next) {
+            next = n->next;
+            put(map, n);
+        }
+        if (++map->moved <= map->mask >> 1)
+            continue;
+        free(map->older);
+        map->older = NULL;
+    }
+}
+
+static void grow(struct map *map)
+{
+    size_t count = map->buckets ? (map->mask + 1) * 2 : BUCKETS_MIN;
+    struct map_node **buckets = calloc(count, sizeof(*buckets));
+
+    if (!buckets)
+        return; /* longer chains, still right */
+    BUG_ON(map->older);
+    map->older = map->buckets;
+    map->moved = 0;
+    map->buckets = buckets;
+    map->mask = count - 1;
+    map->first_used = count;
 }
 
 void map_insert(struct map *map, struct map_node *node, uint64_t hash)
 {
-    if (!map->buckets) {
-        rehash(map, BUCKETS_MIN);
-        if (!map->buckets)
-            abort(); /* 128 bytes at start-up: nothing can run without them */
-    } else if (map->count > map->mask) {
-        rehash(map, (map->mask + 1) * 2);
-    }
-    struct map_node **at = &map->buckets[hash & map->mask];
-
+    /* the older table is moved before this one is full: it has half as many buckets */
+    move(map, MOVED_AN_INSERT);
+    if (!map->older && (!map->buckets || map->count > map->mask))
+        grow(map);
+    if (!map->buckets)
+        abort(); /* 128 bytes at start-up: nothing can run without them */
     node->hash = hash;
-    node->next = *at;
-    *at = node;
+    node->next = *bucket(map, hash);
+    *bucket(map, hash) = node;
+    map->first_used = MIN(map->first_used, hash & map->mask); /* too low does no harm */
     map->count++;
 }
 
 void map_remove(struct map *map, struct map_node *node)
 {
     BUG_ON(map->count == 0);
-    struct map_node **at = &map->buckets[node->hash & map->mask];
+    struct map_node **at = bucket(map, node->hash);
 
     while (*at != node) {
         BUG_ON(!*at);
@@ -81,7 +111,7 @@ static struct map_node *same(struct map_node *n, uint64_t hash)
 
 struct map_node *map_first(const struct map *map, uint64_t hash)
 {
-    return map->buckets ? same(map->buckets[hash & map->mask], hash) : NULL;
+    return map->buckets ? same(*bucket(map, hash), hash) : NULL;
 }
 
 struct map_node *map_next(const struct map_node *node)
@@ -89,19 +119,28 @@ struct map_node *map_next(const struct map_node *node)
     return same(node->next, node->hash);
 }
 
-struct map_node *map_any(const struct map *map)
+struct map_node *map_any(struct map *map)
 {
-    for (size_t i = 0; map->count && i <= map->mask; i++)
-        if (map->buckets[i])
-            return map->buckets[i];
-    return NULL;
+    if (map->count == 0)
+        return NULL;
+    move(map, SIZE_MAX);
+    while (!map->buckets[map->first_used])
+        map->first_used++;
+    return map->buckets[map->first_used];
+}
+
+static void each(struct map_node *n, void (*fn)(struct map_node *node, void *ctx), void *ctx)
+{
+    for (; n; n = n->next)
+        fn(n, ctx);
 }
 
 void map_each(const struct map *map, void (*fn)(struct map_node *node, void *ctx), void *ctx)
 {
+    for (size_t i = map->moved; map->older && i <= map->mask >> 1; i++)
+        each(map->older[i], fn, ctx);
     for (size_t i = 0; map->buckets && i <= map->mask; i++)
-        for (struct map_node *n = map->buckets[i]; n; n = n->next)
-            fn(n, ctx);
+        each(map->buckets[i], fn, ctx);
 }
 
 #define ROTL(x, b) ((x) << (b) | (x) >> (64 - (b)))

@@ -82,6 +82,40 @@ static void model(void **state)
     }
 }
 
+/* a table that grows is moved a few buckets an insert: wherever it stands, every node is found once */
+static void growing(void **state)
+{
+    static struct item many[5000];
+    struct map map;
+
+    (void)state;
+    map_init(&map);
+    memset(many, 0, sizeof(many));
+    for (unsigned n = 0; n < ARRAY_SIZE(many); n++) {
+        size_t seen = 0;
+
+        many[n] = (struct item){.key = n, .in = true};
+        map_insert(&map, &many[n].node, n * 0x9e3779b97f4a7c15u);
+        for (unsigned k = n % 50; k <= n; k += 50)
+            assert_ptr_equal(find(&map, k * 0x9e3779b97f4a7c15u, k), &many[k]);
+        if (n % 20 == 0) {
+            map_each(&map, count_one, &seen);
+            assert_int_equal(seen, n + 1);
+        }
+        if (n % 1000 == 600) { /* some leave in the middle of it */
+            for (unsigned k = n - 300; k <= n; k++)
+                map_remove(&map, &many[k].node);
+            for (unsigned k = n - 300; k <= n; k++)
+                map_insert(&map, &many[k].node, k * 0x9e3779b97f4a7c15u);
+        }
+    }
+    assert_true(map.mask + 1 == 8192);
+    for (struct map_node *n; (n = map_any(&map));)
+        map_remove(&map, n);
+    assert_int_equal(map.count, 0);
+    map_deinit(&map);
+}
+
 /* Aumasson and Bernstein, "SipHash", 2012, appendix A (15 bytes), and two from their reference vectors */
 static void siphash(void **state)
 {
@@ -98,7 +132,7 @@ static void siphash(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(model), cmocka_unit_test(siphash)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(model), cmocka_unit_test(growing), cmocka_unit_test(siphash)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
