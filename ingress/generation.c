@@ -1,5 +1,6 @@
 #include "ingress/generation.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +67,7 @@ static int read_feed(const char *path, struct rng *rng, struct config_errors *er
     rng_fill(rng, &seed, sizeof(seed));
     rc = feed_document_parse(path, text, len, &seed, errors, out);
     feed_file_free(text, len);
+    malloc_trim(0); /* what parsing took is as much as the table */
     return rc;
 }
 
@@ -143,6 +145,7 @@ void generation_put(struct generation *g)
     route_table_put(g->routes);
     ingress_config_free(g->config);
     free(g);
+    malloc_trim(0); /* a table is large, and what was cut into small pieces does not go back by itself */
 }
 
 const struct identity *generation_identity(const struct generation *g, const char *tailnet)

@@ -30,15 +30,6 @@ uint8_t route_shard(const char *id, size_t len)
     return (uint8_t)(h ^ h >> 8);
 }
 
-void route_row_free(struct route_row *row)
-{
-    if (!row)
-        return;
-    if (row->node.preshared_key)
-        crypto_wipe((uint8_t *)row->node.preshared_key, ROUTE_KEY_BYTES);
-    free(row);
-}
-
 struct route_table *route_table_get(struct route_table *table)
 {
     atomic_fetch_add_explicit(&table->refs, 1, memory_order_relaxed);
@@ -50,8 +41,12 @@ void route_table_put(struct route_table *table)
     /* acquire-release: what other threads read of the table comes before its end */
     if (!table || atomic_fetch_sub_explicit(&table->refs, 1, memory_order_acq_rel) != 1)
         return;
-    for (size_t i = 0; i < table->count; i++)
-        route_row_free(table->rows[i]);
+    for (struct route_block *block = table->blocks, *older; block; block = older) {
+        older = block->older;
+        if (table->secrets)
+            crypto_wipe(block->bytes, block->used);
+        free(block);
+    }
     free(table->rows);
     map_deinit(&table->names);
     map_deinit(&table->ids);
@@ -59,9 +54,21 @@ void route_table_put(struct route_table *table)
     free(table);
 }
 
+const struct route_row *route_claim_row(const struct route_claim *claim)
+{
+    return container_of(claim - claim->index, const struct route_row, claims);
+}
+
+const struct route_name *route_claim_name(const struct route_claim *claim)
+{
+    return &route_claim_row(claim)->node.names[claim->index];
+}
+
 const char *route_claim_text(const struct route_claim *claim)
 {
-    return claim->name->name + (claim->name->name[0] == '*');
+    const char *name = route_claim_name(claim)->name;
+
+    return name + (name[0] == '*');
 }
 
 struct route_claim *route_claim_find(const struct route_table *table, const char *text, size_t len)
@@ -132,18 +139,19 @@ enum route_result route_find(const struct route_table *table, const char *name, 
 
     out->count = 0;
     for (const struct route_claim *c = most_specific(table, name, len); c; c = c->next) {
-        enum route_result result = check(&c->row->node, port, unix_now);
-        const char *target = c->name->target;
+        const struct route_node *node = &route_claim_row(c)->node;
+        const struct route_name *rule = route_claim_name(c);
+        enum route_result result = check(node, port, unix_now);
 
         furthest = MAX(furthest, result);
         if (result != ROUTE_OK)
             continue;
         BUG_ON(out->count == ROUTE_NODES_PER_NAME);
         out->candidates[out->count++] = (struct route_candidate){
-            .node = &c->row->node,
-            .target = target ? target : name,
-            .target_len = (uint16_t)(target ? strlen(target) : len),
-            .target_port = target ? c->name->target_port : port,
+            .node = node,
+            .target = rule->target ? rule->target : name,
+            .target_len = (uint16_t)(rule->target ? strlen(rule->target) : len),
+            .target_port = rule->target ? rule->target_port : port,
         };
     }
     return furthest;
@@ -156,8 +164,10 @@ size_t route_explain(const struct route_table *table, const char *name, size_t l
 
     for (const struct route_claim *c = most_specific(table, name, len); c; c = c->next) {
         BUG_ON(count == ROUTE_NODES_PER_NAME);
-        out[count++] = (struct route_owner){
-            .node = &c->row->node, .rule = c->name, .result = check(&c->row->node, port, unix_now)};
+        const struct route_node *node = &route_claim_row(c)->node;
+
+        out[count++] =
+            (struct route_owner){.node = node, .rule = route_claim_name(c), .result = check(node, port, unix_now)};
     }
     return count;
 }

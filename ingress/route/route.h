@@ -74,10 +74,10 @@ struct route_node {
     uint8_t shard;               /* route_shard(id); the builder sets it */
     bool admin;                  /* the administrator's half of the double opt-in */
     bool keepalive;              /* send persistent keepalives, at the config's interval */
-    enum route_consent consent;
-    enum route_transport transport;
-    enum route_proxy_protocol proxy_protocol; /* with ROUTE_TCP */
-    enum route_half_close half_close;
+    enum route_consent consent : 8; /* small: there may be a million nodes */
+    enum route_transport transport : 8;
+    enum route_proxy_protocol proxy_protocol : 8; /* with ROUTE_TCP */
+    enum route_half_close half_close : 8;
     uint32_t connections_max; /* visitors at once; 0: the config's limit */
     uint64_t expires;         /* Unix seconds from which on it is refused; 0: never */
 };

@@ -7,6 +7,7 @@
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
+#include "common/crypto/crypto.h"
 #include "common/crypto/key.h"
 #include "ingress/route/route_priv.h"
 
@@ -21,10 +22,12 @@ struct taken {
 struct route_builder {
     struct route_table *table;
     struct map taken;
-    struct taken *newest; /* all of them, to free them by: map_any looks through the buckets each time */
+    struct taken *newest; /* all of them, to free them by */
 };
 
-#define ROOM_MIN 64 /* rows */
+#define ROOM_MIN        64 /* rows */
+#define BLOCK_BYTES_MIN ((size_t)4 << 10)
+#define BLOCK_BYTES_MAX ((size_t)1 << 20)
 
 struct route_builder *route_builder_new(const struct map_seed *seed)
 {
@@ -62,13 +65,46 @@ void route_builder_free(struct route_builder *b)
 struct route_table *route_table_new(struct route_builder *b)
 {
     struct route_table *t = b->table;
+    struct route_row **rows = t->count ? realloc(t->rows, t->count * sizeof(*rows)) : NULL;
 
+    if (rows) { /* as small as it can be: it does not grow any more */
+        t->rows = rows;
+        t->room = t->count;
+    }
     b->table = NULL;
     route_builder_free(b);
     return t;
 }
 
-/* ---- the block of a row ---- */
+/* ---- the memory of a row ---- */
+
+/* block_with - the newest block, with room for so many bytes more; NULL: out of memory */
+static struct route_block *block_with(struct route_table *t, size_t bytes)
+{
+    struct route_block *block = t->blocks;
+
+    if (block && block->room - block->used >= bytes)
+        return block;
+    size_t room = block ? MIN(block->room * 2, BLOCK_BYTES_MAX) : BLOCK_BYTES_MIN;
+
+    room = MAX(room, bytes);
+    block = malloc(sizeof(*block) + room);
+    if (!block)
+        return NULL;
+    *block = (struct route_block){.older = t->blocks, .room = room};
+    t->blocks = block;
+    return block;
+}
+
+/* row_undo - the newest row is not wanted after all */
+static void row_undo(struct route_table *t, struct route_row *row)
+{
+    uint8_t *at = (uint8_t *)row;
+    size_t bytes = (size_t)(t->blocks->bytes + t->blocks->used - at);
+
+    crypto_wipe(at, bytes);
+    t->blocks->used -= bytes;
+}
 
 static size_t text_bytes(const struct route_node *node)
 {
@@ -97,22 +133,28 @@ static const char *copy_text(uint8_t **at, const char *from)
 }
 
 /* The parts follow each other by falling alignment, so none needs padding. */
-static struct route_row *row_new(const struct route_node *node)
+static struct route_row *row_new(struct route_table *t, const struct route_node *node)
 {
     size_t names = node->names_count * sizeof(struct route_name);
     size_t endpoints = node->endpoints_count * sizeof(struct addrport), ports = node->ports_count * sizeof(uint16_t);
     size_t addresses = node->addresses_count * sizeof(struct addr), psk = node->preshared_key ? ROUTE_KEY_BYTES : 0;
     size_t fixed = sizeof(struct route_row) + node->names_count * sizeof(struct route_claim);
-    struct route_row *row = malloc(fixed + names + endpoints + ports + addresses + psk + text_bytes(node));
+    size_t bytes = fixed + names + endpoints + ports + addresses + psk + text_bytes(node);
+    size_t align = _Alignof(struct route_row);
+
+    bytes = (bytes + align - 1) / align * align;
+    struct route_block *block = block_with(t, bytes);
 
     _Static_assert(_Alignof(struct route_name) <= _Alignof(struct route_claim) &&
                        _Alignof(struct addrport) <= _Alignof(uint16_t) && _Alignof(struct addr) == 1,
                    "the order of the parts");
-    if (!row)
+    if (!block)
         return NULL;
+    struct route_row *row = (struct route_row *)(void *)(block->bytes + block->used);
     struct route_node *n = &row->node;
     uint8_t *at = (uint8_t *)row + fixed;
 
+    block->used += bytes;
     *n = *node;
     n->shard = route_shard(node->id, strlen(node->id));
     struct route_name *own = copy(&at, node->names, names);
@@ -127,7 +169,7 @@ static struct route_row *row_new(const struct route_node *node)
     for (size_t i = 0; i < n->names_count; i++) {
         own[i].name = copy_text(&at, own[i].name);
         own[i].target = copy_text(&at, own[i].target);
-        row->claims[i] = (struct route_claim){.row = row, .name = &own[i]};
+        row->claims[i] = (struct route_claim){.index = (uint32_t)i};
     }
     return row;
 }
@@ -230,7 +272,7 @@ static enum route_conflict_kind claim_add(struct route_table *t, struct route_cl
     }
     for (; last->next; others++)
         last = last->next;
-    if (last->row == claim->row)
+    if (route_claim_row(last) == route_claim_row(claim))
         return ROUTE_CONFLICT_NAME;
     if (others >= ROUTE_NODES_PER_NAME)
         return ROUTE_CONFLICT_NAME_FULL;
@@ -282,7 +324,7 @@ int route_builder_add(struct route_builder *b, const struct route_node *given, s
         return ERR_EXISTS;
     if (room_make(t) < 0)
         return ERR_NOMEM;
-    struct route_row *row = row_new(&node);
+    struct route_row *row = row_new(t, &node);
 
     if (!row)
         return ERR_NOMEM;
@@ -296,12 +338,13 @@ int route_builder_add(struct route_builder *b, const struct route_node *given, s
     map_insert(&t->ids, &row->by_id, map_hash(&t->seed, row->node.id, strlen(row->node.id)));
     map_insert(&t->keys, &row->by_key, map_hash(&t->seed, row->node.key, ROUTE_KEY_BYTES));
     t->rows[t->count++] = row;
+    t->secrets |= node.preshared_key != NULL;
     return 0;
 
 drop_claims:
     for (size_t i = row->node.names_count; i-- > 0;)
         claim_remove(t, &row->claims[i]);
 drop_row:
-    route_row_free(row);
+    row_undo(t, row);
     return err;
 }
