@@ -70,7 +70,7 @@ static void forget_acked(struct tcp_conn *c, uint64_t ack, ts_t now)
 /* enough room came back to be worth the owner's while */
 static void tell_writable(struct tcp_conn *c)
 {
-    size_t limit = MIN(MAX((size_t)tcp_conn_cwnd(c) * 2, (size_t)TCP_SEND_QUEUE_START), c->stack->config.send_queue_max);
+    size_t limit = tcp_conn_send_limit(c);
     size_t used = tcp_sendq_used(&c->sendq);
 
     if (!c->write_wanted || !list_empty(&c->wait_link) || used > limit - limit / 4)

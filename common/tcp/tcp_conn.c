@@ -362,12 +362,19 @@ bool tcp_can_write(const struct tcp_conn *c)
 }
 
 /* The queue may hold two congestion windows: one in flight and one to follow, so that it never runs dry while the
- * window grows and a slow node holds little memory. */
+ * window grows and a slow node holds little memory. What was sacked stays in the queue until the holes before it are
+ * repaired, but needs no window. */
+size_t tcp_conn_send_limit(const struct tcp_conn *c)
+{
+    size_t limit = MAX((size_t)tcp_conn_cwnd(c) * 2, (size_t)TCP_SEND_QUEUE_START);
+
+    return MIN(limit + tcp_track_sacked_bytes(tcp_conn_track(c)), c->stack->config.send_queue_max);
+}
+
 static size_t send_room(const struct tcp_conn *c)
 {
-    size_t limit = MAX((size_t)tcp_conn_cwnd(c) * 2, (size_t)TCP_SEND_QUEUE_START), used = tcp_sendq_used(&c->sendq);
+    size_t limit = tcp_conn_send_limit(c), used = tcp_sendq_used(&c->sendq);
 
-    limit = MIN(limit, c->stack->config.send_queue_max);
     return limit > used ? limit - used : 0;
 }
 
@@ -451,7 +458,6 @@ void tcp_consume(struct tcp_conn *c, size_t len, ts_t now)
 {
     now = tcp_stack_clock(c->stack, now);
     tcp_recvq_consumed(&c->recvq, c->stack->config.pool, len);
-    tcp_window_consumed(&c->window, c->recvq.bytes.base, now);
     if ((c->state == TCP_ESTABLISHED || c->state == TCP_FIN_WAIT_1 || c->state == TCP_FIN_WAIT_2) &&
         tcp_window_due(&c->window, c->recvq.bytes.base, tcp_conn_rcv_next(c), c->mss))
         c->ack_due = true;

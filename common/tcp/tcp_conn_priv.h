@@ -241,6 +241,8 @@ static inline uint32_t tcp_conn_cwnd(const struct tcp_conn *c)
     return c->tx ? tcp_loss_cwnd(&c->tx->loss, &c->tx->cc) : tcp_cc_initial_window(c->mss);
 }
 
+/* tcp_conn_send_limit - bytes the send queue may hold now. */
+size_t tcp_conn_send_limit(const struct tcp_conn *c);
 /* tcp_conn_loss - what tcp_loss_* need; only with a sender. */
 struct tcp_loss_ctx tcp_conn_loss(struct tcp_conn *c, ts_t now);
 

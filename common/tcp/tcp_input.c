@@ -219,6 +219,7 @@ static void ack_schedule(struct tcp_conn *c, size_t len, bool at_once, ts_t now)
 static bool input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, size_t len, bool fin, ts_t now)
 {
     bool hole = c->recvq.early;
+    size_t unread = tcp_recvq_readable(&c->recvq);
     struct tcp_recvq_result r = {0};
 
     if (c->fin_received) { /* nothing can come after; a repeated FIN is acknowledged again */
@@ -240,6 +241,8 @@ static bool input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, 
         if (c->sack_ok && r.duplicate.start != r.duplicate.end)
             c->dsack = r.duplicate;
         ack_schedule(c, len, hole || r.early || r.in_order == 0, now);
+        if (r.in_order || r.early)
+            tcp_window_arrived(&c->window, len, unread, now);
         if (r.in_order)
             tcp_conn_event(c, TCP_EVENT_READABLE);
     }

@@ -31,8 +31,8 @@ const char *tcp_in_name(enum tcp_in in)
 void tcp_config_default(struct tcp_config *config)
 {
     *config = (struct tcp_config){
-        .recv_window_max = 6u << 20,
-        .send_queue_max = 4u << 20,
+        .recv_window_max = 8u << 20,
+        .send_queue_max = 8u << 20,
         .conns_max = 131072,
         .port_first = 1024,
         .port_last = 65535,

@@ -4,6 +4,9 @@
 #include "common/base/bug.h"
 #include "common/ip/tcp_header.h"
 
+#define ARRIVED_GAIN   4
+#define ROUNDS_PER_RTT 2 /* a sender in slow start doubles each round trip: half of one is soon enough */
+
 void tcp_window_init(struct tcp_window *w, size_t size_max)
 {
     *w = (struct tcp_window){
@@ -30,23 +33,24 @@ void tcp_window_rtt(struct tcp_window *w, uint64_t rtt_ns)
         w->rtt_ns += (rtt_ns - w->rtt_ns) / 16;
 }
 
-void tcp_window_consumed(struct tcp_window *w, uint64_t head, ts_t now)
+void tcp_window_arrived(struct tcp_window *w, size_t bytes, size_t unread, ts_t now)
 {
     if (w->round_since == TS_NEVER) {
-        w->round_since = now;
-        w->round_at = head;
+        w->round_since = now; /* a round is what comes after its first moment */
         return;
     }
-    if (w->rtt_ns == 0 || ts_since(now, w->round_since) < w->rtt_ns)
+    uint64_t elapsed_ns = ts_since(now, w->round_since);
+
+    w->round_bytes += bytes;
+    if (w->rtt_ns == 0 || elapsed_ns < w->rtt_ns / ROUNDS_PER_RTT || elapsed_ns == 0)
         return;
     /* a round that lasted longer (the peer was silent) is worth only its share */
-    double share = (double)w->rtt_ns / (double)ts_since(now, w->round_since);
-    size_t taken = (size_t)((double)(head - w->round_at) * share);
+    double wanted = (double)ARRIVED_GAIN * (double)w->round_bytes * (double)w->rtt_ns / (double)elapsed_ns;
 
-    if (2 * taken > w->size)
-        w->size = (uint32_t)MIN(2 * taken, (size_t)w->size_max);
+    if (wanted > w->size && unread <= w->size / 2)
+        w->size = (uint32_t)MIN(wanted, (double)w->size_max);
     w->round_since = now;
-    w->round_at = head;
+    w->round_bytes = 0;
 }
 
 static uint64_t edge_wanted(const struct tcp_window *w, uint64_t head, uint64_t next)

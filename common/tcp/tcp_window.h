@@ -1,7 +1,9 @@
 /* tcp_window.h - how much a peer may send us: the window's size, its edge, and when to say that it moved.
  *
- * The size starts modest and follows what the reader takes: twice the bytes consumed in a round trip, so that the
- * sender can double once more before the window is in its way ("dynamic right-sizing", Fisk and Feng, 2001). The
+ * The size starts modest and follows what arrives ("dynamic right-sizing", Fisk and Feng, 2001), as long as the reader
+ * keeps up: four times the bytes of a round trip. A sender doubles what it has in flight once before it can hear of a
+ * wider window, and once more while a loss is repaired, when nothing can be read and the window slides for nobody. What
+ * arrives beyond a hole counts, so a lossy path does not pass for a slow one. The
  * advertised edge never moves back (RFC 9293 section 3.8.6) and moves in steps worth a segment (RFC 9293 section
  * 3.8.6.2.2, silly windows). */
 #ifndef TCP_TCP_WINDOW_H
@@ -17,8 +19,8 @@
 
 struct tcp_window {
     uint64_t edge;     /* first position the peer may not send */
-    uint64_t round_at; /* unread front when this measuring round began */
-    ts_t round_since;  /* TS_NEVER: no round yet */
+    uint64_t round_bytes; /* arrived in this measuring round */
+    ts_t round_since;     /* TS_NEVER: no round yet */
     uint64_t rtt_ns;   /* the path's round trip as a receiver sees it; 0: not known */
     uint32_t size;     /* bytes unread or still to come that we are ready to hold */
     uint32_t size_max;
@@ -35,8 +37,8 @@ uint8_t tcp_window_shift_for(size_t size_max);
  * had nothing to say. */
 void tcp_window_rtt(struct tcp_window *w, uint64_t rtt_ns);
 
-/* tcp_window_consumed - the reader is at position `head` now. */
-void tcp_window_consumed(struct tcp_window *w, uint64_t head, ts_t now);
+/* tcp_window_arrived - so many bytes came that had not been here; unread: those in order that waited for the reader. */
+void tcp_window_arrived(struct tcp_window *w, size_t bytes, size_t unread, ts_t now);
 
 /* tcp_window_due - an acknowledgement should go out only because the edge can move far enough. */
 bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss);

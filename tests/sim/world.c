@@ -191,6 +191,14 @@ struct link_config link_random(struct rng *rng)
         c.burst_enter_ppm = (uint32_t)rng_below(rng, 5000);
         c.burst_leave_ppm = 200000 + (uint32_t)rng_below(rng, 500000);
     }
+    if (rng_below(rng, 8) == 0) {
+        c.policer_bps = 200000 + rng_below(rng, 20000000);
+        c.policer_bytes = 5000 + rng_below(rng, 100000);
+    }
+    if (rng_below(rng, 6) == 0) {
+        c.route_at = 1 + rng_below(rng, 5 * TS_S);
+        c.route_delay_ns = rng_below(rng, 200 * TS_MS);
+    }
     if (rng_below(rng, 4) == 0) {
         c.blackout_from = rng_below(rng, 5 * TS_S);
         c.blackout_to = c.blackout_from + rng_below(rng, 4 * TS_S);

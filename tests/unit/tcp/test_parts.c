@@ -74,11 +74,14 @@ static void window_grows(void **state)
     (void)state;
     tcp_window_init(&w, 4 << 20);
     tcp_window_rtt(&w, 100 * TS_MS);
-    for (uint64_t head = 1; now < 3 * TS_S; now += 10 * TS_MS, head += 100000)
-        tcp_window_consumed(&w, head, now);
-    assert_in_range(w.size, 1900000, 2300000); /* twice the 1 MB of each round trip */
-    for (uint64_t head = 1 << 30; now < 6 * TS_S; now += 10 * TS_MS, head += 1000000)
-        tcp_window_consumed(&w, head, now);
+    for (; now < 3 * TS_S; now += 10 * TS_MS)
+        tcp_window_arrived(&w, 50000, 0, now);
+    assert_in_range(w.size, 1900000, 2300000); /* four times the 500 kB of each round trip */
+    for (; now < 6 * TS_S; now += 10 * TS_MS)
+        tcp_window_arrived(&w, 1000000, w.size, now);
+    assert_in_range(w.size, 1900000, 2300000); /* a reader that does not keep up needs no more */
+    for (; now < 9 * TS_S; now += 10 * TS_MS)
+        tcp_window_arrived(&w, 1000000, 0, now);
     assert_int_equal(w.size, 4 << 20);
 }
 

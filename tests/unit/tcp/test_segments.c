@@ -365,10 +365,10 @@ CASE(tail_probe, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}, {O
      {WAIT, .seq = 19}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A | P, 1001, 1, 1000}, {WAIT, .seq = 199}, {SILENCE},
      {WAIT, .seq = 1}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 400}, {OUT, A, 1, 1, 1000})
 /* RACK: three later ones arrived, so the first is lost now */
-CASE(fast_repair, true, HANDSHAKE, {WRITE, .seq = 4000}, {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000},
-     {OUT, A, 2001, 1, 1000}, {SILENCE}, {WAIT, .seq = 2}, {OUT, A | P, 3001, 1, 1000}, {WAIT, .seq = 10},
-     {IN, A, 1, 1, .sack = {{1001, 4001}}},
-     {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 10}, {IN, A, 1, 4001}, {EVENT, TCP_EVENT_DRAINED}, {SILENCE})
+CASE(fast_repair, true, HANDSHAKE, {WRITE, .seq = 6000}, {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000},
+     {OUT, A, 2001, 1, 1000}, {OUT, A, 3001, 1, 1000}, {OUT, A, 4001, 1, 1000}, {SILENCE}, {WAIT, .seq = 2},
+     {OUT, A | P, 5001, 1, 1000}, {WAIT, .seq = 10}, {IN, A, 1, 1, .sack = {{1001, 6001}}},
+     {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 10}, {IN, A, 1, 6001}, {EVENT, TCP_EVENT_DRAINED}, {SILENCE})
 /* one later arrived: it may be reordering, so wait a quarter of the round trip */
 CASE(reorder_window, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}, {OUT, A | P, 1001, 1, 1000},
      {WAIT, .seq = 10}, {IN, A, 1, 1, .sack = {{1001, 2001}}}, {SILENCE}, {WAIT, .seq = 2}, {SILENCE},
