@@ -20,6 +20,7 @@ static const char *const proxy_words[] = {"off", "require", NULL};
 static const char *const half_close_words[] = {"hold", "propagate", NULL};
 static const char *const feed_words[] = {"file", NULL};
 static const char *const revoked_words[] = {"end", "keep", NULL};
+static const char *const congestion_words[] = {"bbr", "cubic", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", "trace", NULL};
 static const char *const access_words[] = {"off", "stdout", "stderr", NULL};
 
@@ -242,6 +243,12 @@ static const struct config_field drain_fields[] = {
 };
 static CONFIG_TABLE(drain, struct ingress_config_drain, "drain", NULL);
 
+static const struct config_field tcp_fields[] = {
+    {"congestion", CONFIG_ENUM, CONFIG_AT(struct ingress_config_tcp, congestion), .flags = CONFIG_RESTART, .def = "bbr",
+     .words = congestion_words, .help = "how fast we send: bbr goes by the rate a path delivers, cubic by loss"},
+};
+static CONFIG_TABLE(tcp, struct ingress_config_tcp, "tcp", NULL);
+
 static const struct config_field log_fields[] = {
     {"level", CONFIG_ENUM, CONFIG_AT(struct ingress_config_log, level), .def = "info", .words = level_words,
      .help = "how much is said on standard error"},
@@ -285,6 +292,7 @@ static const struct config_field ingress_config_fields[] = {
     {"limits", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, limits), .sub = &limits_schema,
      .help = "how much outsiders may use"},
     {"drain", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, drain), .sub = &drain_schema, .help = "how we stop"},
+    {"tcp", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, tcp), .sub = &tcp_schema, .help = "connections inside the tunnels"},
     {"log", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, log), .sub = &log_schema, .help = "what is written down"},
     {"state_dir", CONFIG_PATH, CONFIG_AT(struct ingress_config, state_dir), .flags = CONFIG_RESTART, .def = "",
      .help = "where the tunnel's time stamps outlive a restart; empty: not kept"},

@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/config/config.h"
 #include "common/config/config_text.h"
+#include "common/tcp/tcp.h"
 
 #define INGRESS_CONFIG_KEYS_MAX    8  /* identity keys, previous ones included */
 #define INGRESS_CONFIG_WORKERS_MAX 64
@@ -111,6 +112,10 @@ struct ingress_config_drain {
     uint64_t timeout_ns;
 };
 
+struct ingress_config_tcp {
+    enum tcp_congestion congestion; /* inside the tunnels */
+};
+
 struct ingress_config_log {
     enum log_level level;
     enum ingress_config_access access;
@@ -138,6 +143,7 @@ struct ingress_config {
     struct ingress_config_feed feed;
     struct ingress_config_limits limits;
     struct ingress_config_drain drain;
+    struct ingress_config_tcp tcp;
     struct ingress_config_log log;
     const char *state_dir; /* "": nothing is kept */
     struct ingress_config_admin admin;

@@ -460,6 +460,7 @@ static int make_tunnel(struct worker *worker)
     config.tcp.rng = &worker->rng;
     config.tcp.pool = &worker->pool;
     config.tcp.conns_max = CONNS_MAX;
+    config.tcp.congestion = c->tcp.congestion;
     worker->tunnel = tunnel_new(&config);
     return worker->tunnel ? 0 : ERR_NOMEM;
 }

@@ -280,6 +280,7 @@ static int start_tunnel(struct agent *a)
     tcp_config_default(&config.tcp);
     config.tcp.rng = &a->rng;
     config.tcp.pool = &a->pool;
+    config.tcp.congestion = a->started->config->tcp.congestion;
     a->tunnel = tunnel_new(&config);
     if (!a->tunnel)
         return ERR_NOMEM;

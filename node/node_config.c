@@ -11,6 +11,7 @@
 
 static const char *const tls_words[] = {"passthrough", "terminate", NULL};
 static const char *const proxy_words[] = {"off", "v1", "v2", NULL};
+static const char *const congestion_words[] = {"bbr", "cubic", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", "trace", NULL};
 
 /* Checks. */
@@ -140,6 +141,12 @@ static const struct config_field service_fields[] = {
 };
 static CONFIG_TABLE(service, struct node_config_service, "service", service_check);
 
+static const struct config_field tcp_fields[] = {
+    {"congestion", CONFIG_ENUM, CONFIG_AT(struct node_config_tcp, congestion), .flags = CONFIG_RESTART, .def = "bbr",
+     .words = congestion_words, .help = "how fast we send: bbr goes by the rate a path delivers, cubic by loss"},
+};
+static CONFIG_TABLE(tcp, struct node_config_tcp, "tcp", NULL);
+
 static const struct config_field log_fields[] = {
     {"level", CONFIG_ENUM, CONFIG_AT(struct node_config_log, level), .def = "info", .words = level_words,
      .help = "how much is said on standard error"},
@@ -161,6 +168,7 @@ static const struct config_field node_config_fields[] = {
     {"services", CONFIG_STRUCT, CONFIG_LIST_AT(struct node_config, services), .flags = CONFIG_REQUIRED, .list_min = 1,
      .list_max = 4096, .sub = &service_schema,
      .help = "what may be funnelled; nothing is accepted that does not stand here with funnel: on"},
+    {"tcp", CONFIG_STRUCT, CONFIG_AT(struct node_config, tcp), .sub = &tcp_schema, .help = "connections inside the tunnels"},
     {"log", CONFIG_STRUCT, CONFIG_AT(struct node_config, log), .sub = &log_schema, .help = "what is written down"},
     {"state_dir", CONFIG_PATH, CONFIG_AT(struct node_config, state_dir), .flags = CONFIG_RESTART, .def = "",
      .help = "where the tunnel's time stamps outlive a restart; empty: not kept"},

@@ -14,6 +14,7 @@
 #include "common/config/config.h"
 #include "common/config/config_text.h"
 #include "common/crypto/key.h"
+#include "common/tcp/tcp.h"
 
 enum node_config_tls {
     NODE_CONFIG_TLS_PASSTHROUGH = 0, /* the local service ends TLS */
@@ -50,6 +51,10 @@ struct node_config_service {
     uint64_t connect_timeout_ns;
 };
 
+struct node_config_tcp {
+    enum tcp_congestion congestion; /* inside the tunnels */
+};
+
 struct node_config_log {
     enum log_level level;
 };
@@ -65,6 +70,7 @@ struct node_config {
     size_t ingresses_count; /* >= 1 */
     const struct node_config_service *services;
     size_t services_count; /* >= 1 */
+    struct node_config_tcp tcp;
     struct node_config_log log;
     const char *state_dir; /* "": nothing is kept */
     struct config_arena *arena; /* holds all of this */

@@ -26,7 +26,7 @@ struct tcp_stack;
 struct tcp_conn;
 
 enum tcp_congestion {
-    TCP_CONGESTION_BBR = 0, /* draft-ietf-ccwg-bbr: by the rate the path delivers; docs/decisions/0021 */
+    TCP_CONGESTION_BBR = 0, /* draft-ietf-ccwg-bbr: by the rate the path delivers; docs/decisions/0040 */
     TCP_CONGESTION_CUBIC,   /* RFC 9438: by loss */
 };
 
