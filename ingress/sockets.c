@@ -38,15 +38,18 @@ static void close_group(int *fds, uint32_t workers)
 static int open_group(open_fn open, const struct addrport *at, uint32_t workers, int **out)
 {
     struct addrport actual = *at;
-    int *fds = malloc(workers * sizeof(*fds));
-    int probe = at->port ? open(at, false) : 0;
 
-    if (!fds || probe < 0) {
-        free(fds);
-        return fds ? probe : ERR_NOMEM;
-    }
-    if (at->port)
+    if (at->port) {
+        int probe = open(at, false);
+
+        if (probe < 0)
+            return probe;
         close(probe);
+    }
+    int *fds = malloc(workers * sizeof(*fds));
+
+    if (!fds)
+        return ERR_NOMEM;
     memset(fds, -1, workers * sizeof(*fds));
     for (uint32_t i = 0; i < workers; i++) {
         int rc = fds[i] = open(&actual, true);

@@ -153,7 +153,8 @@ fail:
 static void keep(struct session *s, const struct node_config_ingress *config, ts_t now)
 {
     const struct node_config_ingress *before = s->config;
-    bool moved = before->endpoint.port != config->endpoint.port || strcmp(before->endpoint.host, config->endpoint.host);
+    bool moved = before->endpoint.port != config->endpoint.port ||
+                 strcmp(before->endpoint.host, config->endpoint.host) != 0;
 
     s->config = config;
     if (before->keepalive_ns != config->keepalive_ns)

@@ -126,6 +126,7 @@ void *secret_pool_get(struct secret_pool *pool)
         return NULL;
     struct piece *piece = block->free_first;
 
+    BUG_ON(!piece); /* that is what makes a block roomy */
     block->free_first = piece->free_next;
     if (!block->free_first)
         unlink_block(pool, block);
