@@ -609,12 +609,12 @@ static void stop_workers(struct server *s)
 
 int server_run(int ipc_fd)
 {
-    struct server *s = calloc(1, sizeof(*s));
-
-    BUG_ON(!s);
     /* newer libuv would hand its work to io_uring, which goes past any list of system calls */
     if (setenv("UV_USE_IO_URING", "0", 1) != 0 || sandbox_hide_memory() != 0)
         return 1;
+    struct server *s = calloc(1, sizeof(*s));
+
+    BUG_ON(!s);
     s->ipc_fd = ipc_fd;
     stage_clear(s);
     crypto_rng(&s->rng);
