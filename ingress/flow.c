@@ -230,15 +230,35 @@ void flow_event(struct flow *flow, const struct tcp_event *event, ts_t now)
         offer_step(flow, offer_event(flow->offer, event, now), now);
 }
 
+/* The node is not what it was when the offer began: the new routes decide. By mail, because they are just being put in
+ * force. */
+static void start_over(struct flow *flow, ts_t now)
+{
+    struct worker *worker = flow->worker;
+    struct visitor *v = leave_offer(flow, now);
+
+    detach(flow, now);
+    free(flow->target);
+    free(flow);
+    if (mailbox_post(worker->mailbox, MAIL_VISITOR, v))
+        return;
+    visitor_refuse(v, REASON_LIMIT_TOTAL);
+    worker_end_visit(worker, &v->visit, REASON_LIMIT_TOTAL, NULL, NULL, NULL, now);
+    visitor_free(v);
+    worker_check_empty(worker);
+}
+
 void flow_stop(struct flow *flow, enum reason reason, ts_t now)
 {
     if (flow->streaming) {
         flow->ending = reason;
         relay_stop(&flow->relay, now);
-    } else {
+    } else if (reason == REASON_DRAINED || flow->visitor->visit.probe) {
         flow->offer->state = OFFER_FAILED;
         flow->offer->reason = reason;
         offer_failed(flow, now);
+    } else {
+        start_over(flow, now);
     }
 }
 

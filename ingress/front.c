@@ -53,6 +53,7 @@ struct front {
     struct greeting *greetings;
     size_t greetings_count;
     struct log_limit accept_errors;
+    struct log_limit turned_away;
 };
 
 struct front *front_new(struct worker *worker)
@@ -62,6 +63,7 @@ struct front *front_new(struct worker *worker)
     if (front) {
         front->worker = worker;
         bucket_init(&front->accept_errors.bucket, 1, 5);
+        bucket_init(&front->turned_away.bucket, 10, 100);
     }
     return front;
 }
@@ -270,7 +272,13 @@ static void turn_away(struct listener *l, int fd, const struct addrport *client,
 
     memcpy(visit.listener, l->address, sizeof(visit.listener));
     stream_reset_close(fd);
-    worker_end_visit(l->front->worker, &visit, reason, NULL, NULL, NULL, now);
+    /* as fast as strangers can connect: all are counted, some are logged */
+    unsigned long left_out;
+
+    if (log_allowed(&l->front->turned_away, now, &left_out))
+        worker_end_visit(l->front->worker, &visit, reason, NULL, NULL, NULL, now);
+    else
+        l->front->worker->ended[reason]++;
 }
 
 static bool trusted(const struct ingress_config_listen *s, const struct addr *a)

@@ -104,7 +104,11 @@ void link_put(struct link *link, ts_t now)
     while (*at != link)
         at = &(*at)->next_retired;
     *at = link->next_retired;
+    struct worker *worker = link->worker;
+
     link_free(link, now);
+    if (!worker->stopping)
+        worker_identities(worker); /* its key may have been the last thing an old identity was kept for */
 }
 
 static void stop_flows(struct link *link, enum reason reason, ts_t now)

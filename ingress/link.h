@@ -33,7 +33,7 @@ void link_put(struct link *link, ts_t now);
 /* links_generation - the worker has a new generation: keep, refresh or retire each link. */
 void links_generation(struct worker *worker, ts_t now);
 
-/* links_sweep - retire the links of nodes that expired. */
+/* links_sweep - what a withdrawn opt-in does, for nodes that expired meanwhile. */
 void links_sweep(struct worker *worker, ts_t now);
 
 /* links_free - at the end, when no flow is left. */

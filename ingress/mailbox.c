@@ -16,30 +16,37 @@ struct mailbox {
     void (*fn)(void *ctx, const struct mail *mail);
     void *ctx;
     _Alignas(64) atomic_size_t tail; /* next position to write */
-    _Alignas(64) size_t head;        /* next to read; the reader's alone */
+    _Alignas(64) atomic_size_t head; /* next to read; only the reader moves it */
     struct slot slots[MAILBOX_SLOTS];
 };
 
+#define MAILS_A_TURN 1024 /* a quarter of the box, then the loop's other work */
+
 _Static_assert((MAILBOX_SLOTS & (MAILBOX_SLOTS - 1)) == 0, "positions are masked");
 
-static void take_all(struct mailbox *box)
+static bool take(struct mailbox *box)
 {
-    for (;;) {
-        struct slot *slot = &box->slots[box->head & (MAILBOX_SLOTS - 1)];
+    size_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
+    struct slot *slot = &box->slots[head & (MAILBOX_SLOTS - 1)];
 
-        if (atomic_load_explicit(&slot->turn, memory_order_acquire) != box->head + 1)
-            return;
-        struct mail mail = slot->mail;
+    if (atomic_load_explicit(&slot->turn, memory_order_acquire) != head + 1)
+        return false;
+    struct mail mail = slot->mail;
 
-        atomic_store_explicit(&slot->turn, box->head + MAILBOX_SLOTS, memory_order_release);
-        box->head++;
-        box->fn(box->ctx, &mail);
-    }
+    atomic_store_explicit(&slot->turn, head + MAILBOX_SLOTS, memory_order_release);
+    atomic_store_explicit(&box->head, head + 1, memory_order_relaxed);
+    box->fn(box->ctx, &mail);
+    return true;
 }
 
 static void on_async(uv_async_t *async)
 {
-    take_all(container_of(async, struct mailbox, async));
+    struct mailbox *box = container_of(async, struct mailbox, async);
+
+    for (int i = 0; i < MAILS_A_TURN; i++)
+        if (!take(box))
+            return;
+    uv_async_send(async); /* more: after other work had its turn */
 }
 
 struct mailbox *mailbox_new(uv_loop_t *loop, void (*fn)(void *ctx, const struct mail *mail), void *ctx)
@@ -50,7 +57,7 @@ struct mailbox *mailbox_new(uv_loop_t *loop, void (*fn)(void *ctx, const struct 
         return NULL;
     box->fn = fn;
     box->ctx = ctx;
-    box->head = 0;
+    atomic_init(&box->head, 0);
     atomic_init(&box->tail, 0);
     for (size_t i = 0; i < MAILBOX_SLOTS; i++)
         atomic_init(&box->slots[i].turn, i);
@@ -61,7 +68,7 @@ struct mailbox *mailbox_new(uv_loop_t *loop, void (*fn)(void *ctx, const struct 
     return box;
 }
 
-bool mailbox_post(struct mailbox *box, int kind, void *data)
+static bool post(struct mailbox *box, int kind, void *data)
 {
     size_t at = atomic_load_explicit(&box->tail, memory_order_relaxed);
 
@@ -84,6 +91,20 @@ bool mailbox_post(struct mailbox *box, int kind, void *data)
     }
 }
 
+bool mailbox_post(struct mailbox *box, int kind, void *data)
+{
+    return post(box, kind, data);
+}
+
+bool mailbox_try(struct mailbox *box, int kind, void *data)
+{
+    size_t head = atomic_load_explicit(&box->head, memory_order_relaxed);
+    size_t tail = atomic_load_explicit(&box->tail, memory_order_relaxed);
+
+    /* read one after the other, so only nearly right, which is enough for keeping half of the box free */
+    return tail - head < MAILBOX_SLOTS / 2 && post(box, kind, data);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     free(container_of((uv_async_t *)handle, struct mailbox, async));
@@ -91,6 +112,9 @@ static void on_closed(uv_handle_t *handle)
 
 void mailbox_close(struct mailbox *box)
 {
-    take_all(box);
+    if (!box)
+        return;
+    while (take(box))
+        ;
     uv_close((uv_handle_t *)&box->async, on_closed);
 }

@@ -91,7 +91,10 @@ static int walk(struct alone *a, const struct sockets *sockets)
 {
     const struct probe_listener listener = {.step = on_step, .done = on_done, .ctx = a};
     int udp4 = sockets->udp[0] ? sockets->udp[0][0] : -1, udp6 = sockets->udp[1] ? sockets->udp[1][0] : -1;
-    int rc = worker_start(&a->worker, &a->workers, 0, a->generation, udp4, udp6);
+    int rc = worker_init(&a->worker, &a->workers, 0, a->generation, udp4, udp6);
+
+    if (rc == 0)
+        rc = worker_start(&a->worker);
 
     if (rc != 0)
         return rc; /* the process ends, as a server does that can't start */

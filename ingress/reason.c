@@ -32,6 +32,7 @@ bool reason_retry(enum reason reason)
     case REASON_NODE_UNREACHABLE:
     case REASON_NODE_UNKNOWN_PEER:
     case REASON_NODE_NO_CAP:
+    case REASON_OFFER_TIMEOUT: /* its share of the time, not all of it, when there are others */
     case REASON_NODE_REFUSED:
     case REASON_NODE_PROTOCOL:
     case REASON_PORT_EXHAUSTED:

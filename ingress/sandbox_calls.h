@@ -73,6 +73,8 @@
     CALL(madvise, "free; secrets stay out of dumps")                                                                   \
     CALL(mlock, "secrets stay out of swap")                                                                            \
     CALL(munlock, "likewise")                                                                                          \
+    CALL(sysinfo, "qsort: how much memory it may sort in")                                                             \
+    CALL(clock_nanosleep, "a full mailbox is tried again a moment later")                                              \
     /* threads */                                                                                                      \
     CALL(futex, "mutexes of the mailboxes, joins")                                                                     \
     CALL_IF(clone, 0, SANDBOX_THREAD_MASK, SANDBOX_THREAD, "a worker")                                                 \

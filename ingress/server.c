@@ -6,15 +6,16 @@
  * first, and reads the feed; if anything is wrong the stage is thrown away and the supervisor is told why. Otherwise each
  * worker gets the new generation by mail and says when it has taken over; the last one's answer is the generation's.
  *
- * The main thread also writes the access log (a slow reader of it must not keep visitors waiting) and keeps the floor
- * of WireGuard's initiation stamps. */
+ * The main thread also keeps the floor of WireGuard's initiation stamps. */
 #include "ingress/server.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/bug.h"
@@ -24,6 +25,7 @@
 #include "common/crypto/secret.h"
 #include "common/net/loop.h"
 #include "common/net/stampfile.h"
+#include "ingress/access_log.h"
 #include "ingress/admin.h"
 #include "ingress/generation.h"
 #include "ingress/ipc.h"
@@ -77,7 +79,7 @@ struct server {
     struct generation *generation;
     struct workers workers;
     struct worker list[WORKERS_MAX];
-    bool empty[WORKERS_MAX];
+    unsigned running; /* workers whose threads were started */
     unsigned awaited; /* workers that have not said MAIL_READY yet */
     enum phase phase;
     bool drain_wanted; /* DRAIN came while a generation was under way */
@@ -222,7 +224,7 @@ static bool start_workers(struct server *s)
     s->workers.list = s->list;
     s->workers.count = s->stage.workers;
     for (unsigned i = 0; i < s->workers.count; i++) {
-        int rc = worker_start(&s->list[i], &s->workers, i, s->generation, s->stage.udp[i][1], s->stage.udp[i][0]);
+        int rc = worker_init(&s->list[i], &s->workers, i, s->generation, s->stage.udp[i][1], s->stage.udp[i][0]);
 
         if (rc != 0) {
             log_error("server", "event=worker_failed worker=%u error=\"%s\"", i, err_str(rc));
@@ -230,13 +232,25 @@ static bool start_workers(struct server *s)
         }
         s->stage.udp[i][0] = s->stage.udp[i][1] = -1;
     }
+    for (; s->running < s->workers.count; s->running++) {
+        int rc = worker_start(&s->list[s->running]);
+
+        if (rc != 0) {
+            log_error("server", "event=worker_failed worker=%u error=\"%s\"", s->running, err_str(rc));
+            return false;
+        }
+    }
     return true;
 }
 
-/* a box of thousands can only be full when a worker hangs: then nothing can be promised any more */
+/* Orders must arrive. What strangers cause fills half of a box at most, visitors on their way could fill the rest for a
+ * moment: the worker is about to empty it. */
 static void must_post(struct worker *worker, enum mail_kind kind, void *data)
 {
-    BUG_ON(!mailbox_post(worker->mailbox, kind, data));
+    static const struct timespec moment = {.tv_nsec = (long)TS_MS};
+
+    while (!mailbox_post(worker->mailbox, kind, data))
+        nanosleep(&moment, NULL);
 }
 
 static void post_stamp_floor(struct server *s, uint64_t floor)
@@ -294,10 +308,14 @@ static void apply(struct server *s, struct generation *g, ts_t now)
     generation_put(s->generation);
     s->generation = g;
     log_level_set(g->config->log.level);
+    if (first)
+        s->workers.access = access_log_new(); /* a thread: not before the sandbox */
+    if (s->workers.access)
+        access_log_to_stderr(s->workers.access, g->config->log.access == INGRESS_CONFIG_ACCESS_STDERR);
     if (route_node_count(g->routes) == 0)
         log_warn("feed", "event=empty path=\"%s\" note=\"no node is served\"", g->config->feed.path);
     if (first) {
-        if (!start_workers(s)) {
+        if (!s->workers.access || !start_workers(s)) {
             s->status = 1;
             loop_stop(&s->loop);
             return;
@@ -433,14 +451,12 @@ static void on_drain_timer(struct loop_timer *t, ts_t now)
     stop(s);
 }
 
+/* A visitor may be in the mail between two workers that are both empty: the count of all is what tells. The last one's
+ * worker says MAIL_EMPTY after it has left. */
 static void check_drained(struct server *s)
 {
-    if (s->phase != PHASE_DRAINING)
-        return;
-    for (unsigned i = 0; i < s->workers.count; i++)
-        if (!s->empty[i])
-            return;
-    stop(s);
+    if (s->phase == PHASE_DRAINING && atomic_load(&s->workers.limits->connections) == 0)
+        stop(s);
 }
 
 /* ---- mail from the workers ---- */
@@ -474,23 +490,6 @@ static void on_worker_ready(struct server *s, ts_t now)
         begin_drain(s, now);
 }
 
-static void write_access(struct server *s, char *line)
-{
-    int fd = s->generation->config->log.access == INGRESS_CONFIG_ACCESS_STDERR ? STDERR_FILENO : STDOUT_FILENO;
-    size_t len = strlen(line), at = 0;
-
-    while (at < len) {
-        ssize_t n = write(fd, line + at, len - at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            break; /* nobody reads it */
-        at += (size_t)n;
-    }
-    free(line);
-}
-
 static void on_mail(void *ctx, const struct mail *mail)
 {
     struct server *s = ctx;
@@ -501,11 +500,7 @@ static void on_mail(void *ctx, const struct mail *mail)
         on_worker_ready(s, now);
         break;
     case MAIL_EMPTY:
-        s->empty[((struct worker *)mail->data)->index] = true;
         check_drained(s);
-        break;
-    case MAIL_ACCESS:
-        write_access(s, mail->data);
         break;
     case MAIL_PROBED:
         if (s->admin)
@@ -599,11 +594,12 @@ static void on_ipc(struct loop_poll *p, bool readable, bool writable, ts_t now)
 
 static void stop_workers(struct server *s)
 {
-    for (unsigned i = 0; i < s->workers.count; i++)
+    for (unsigned i = 0; i < s->running; i++)
         must_post(&s->list[i], MAIL_STOP, NULL);
-    for (unsigned i = 0; i < s->workers.count; i++)
+    for (unsigned i = 0; i < s->running; i++)
         worker_join(&s->list[i]);
-    for (unsigned i = 0; i < s->workers.count; i++)
+    /* some set up and not started: the machine refused a thread, and the process ends as it is */
+    for (unsigned i = 0; s->running == s->workers.count && i < s->running; i++)
         worker_free(&s->list[i]);
 }
 
@@ -619,6 +615,8 @@ int server_run(int ipc_fd)
     stage_clear(s);
     crypto_rng(&s->rng);
     rng_fill(&s->rng, s->workers.cookie_seed, sizeof(s->workers.cookie_seed));
+    /* keys of a feed are somebody else's choice: jansson's tables get a good seed, as later it can't open /dev/urandom */
+    json_object_seed((size_t)rng_u64(&s->rng) | 1);
     loop_timer_init(&s->drain, on_drain_timer);
     loop_timer_init(&s->stamp, keep_stamp);
     int rc = loop_init(&s->loop, NULL, NULL);
@@ -638,9 +636,9 @@ int server_run(int ipc_fd)
 
     admin_free(s->admin);
     s->admin = NULL;
-    if (ordered)
-        stop_workers(s);
-    mailbox_close(s->workers.server); /* the last lines of the access log */
+    stop_workers(s);
+    access_log_free(s->workers.access);
+    mailbox_close(s->workers.server);
     if (ordered && s->status == 0) {
         log_info("server", "event=stopped");
         tell(s, IPC_DRAINED, 0);

@@ -9,6 +9,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/crypto/crypto.h"
+#include "ingress/access_log.h"
 #include "ingress/flow.h"
 #include "ingress/front.h"
 #include "ingress/link.h"
@@ -63,8 +64,8 @@ void worker_end_visit(struct worker *worker, const struct visit *visit, enum rea
         return;
     char *line = visit_log(visit, reason, node, target, detail, config->client_address, now);
 
-    if (line && !mailbox_post(worker->all->server, MAIL_ACCESS, line))
-        free(line); /* the log's reader is too slow: better a line lost than visitors kept waiting */
+    if (line)
+        access_log_write(worker->all->access, line);
 }
 
 void worker_check_empty(struct worker *worker)
@@ -147,7 +148,7 @@ static void accept_half(struct worker *worker, const struct wg_half *half, ts_t 
         if (!copy)
             return;
         *copy = *half;
-        if (!mailbox_post(owner->mailbox, MAIL_HALF, copy)) {
+        if (!mailbox_try(owner->mailbox, MAIL_HALF, copy)) {
             wg_half_wipe(copy);
             free(copy);
         }
@@ -210,11 +211,11 @@ static void on_datagram(void *ctx, uint8_t *datagram, size_t len, const struct e
         struct worker *owner = worker_of(worker->all, (uint8_t)index);
         struct datagram_mail *mail = NULL;
 
-        if (owner != worker && (mail = malloc(sizeof(*mail) + len))) {
+        if (owner != worker && len <= TUNNEL_DATAGRAM_MAX && (mail = malloc(sizeof(*mail) + len))) {
             mail->from = *from;
             mail->len = len;
             memcpy(mail->bytes, datagram, len);
-            if (!mailbox_post(owner->mailbox, MAIL_DATAGRAM, mail))
+            if (!mailbox_try(owner->mailbox, MAIL_DATAGRAM, mail))
                 free(mail);
             worker->foreign++;
         }
@@ -286,7 +287,7 @@ static ts_t flush(void *ctx, ts_t now)
 
 /* ---- generations ---- */
 
-static bool used(struct worker *worker, const uint8_t public_key[WG_KEY_BYTES])
+static bool wanted(const struct worker *worker, const uint8_t public_key[WG_KEY_BYTES])
 {
     const struct generation *g = worker->generation;
 
@@ -296,31 +297,36 @@ static bool used(struct worker *worker, const uint8_t public_key[WG_KEY_BYTES])
     return false;
 }
 
-static void add_identity(struct worker *worker, const char *name, const uint8_t *private_key)
+static void add_identity(struct worker *worker, const char *name, const uint8_t public_key[WG_KEY_BYTES],
+                         const uint8_t *private_key)
 {
+    for (size_t i = 0; i < worker->identities_count; i++)
+        if (memcmp(worker->identities[i], public_key, WG_KEY_BYTES) == 0)
+            return;
     int rc = wg_identity_add(tunnel_wg(worker->tunnel), private_key);
 
-    if (rc != 0 && rc != ERR_EXISTS)
+    if (rc == 0)
+        memcpy(worker->identities[worker->identities_count++], public_key, WG_KEY_BYTES);
+    else if (rc == ERR_FULL)
+        log_info("worker", "event=identity_waits identity=\"%s\" note=\"for the streams of an old key to end\"", name);
+    else
         log_error("worker", "event=identity_failed identity=\"%s\" error=\"%s\"", name, err_str(rc));
 }
 
-/* the old generation's keys that the new one does not have go; the new one's come */
-static void swap_identities(struct worker *worker, const struct generation *old)
+void worker_identities(struct worker *worker)
 {
     const struct generation *g = worker->generation;
 
-    for (size_t i = 0; old && i < old->identities_count; i++) {
-        const struct identity *id = &old->identities[i];
-
-        if (!used(worker, id->public_key))
-            wg_identity_remove(tunnel_wg(worker->tunnel), id->public_key);
-        if (id->has_previous && !used(worker, id->previous_public))
-            wg_identity_remove(tunnel_wg(worker->tunnel), id->previous_public);
-    }
+    for (size_t i = worker->identities_count; i-- > 0;)
+        if (!wanted(worker, worker->identities[i]) &&
+            wg_identity_remove(tunnel_wg(worker->tunnel), worker->identities[i]) != ERR_WRONG_STATE)
+            memcpy(worker->identities[i], worker->identities[--worker->identities_count], WG_KEY_BYTES);
     for (size_t i = 0; i < g->identities_count; i++) {
-        add_identity(worker, g->identities[i].name, g->identities[i].private_key);
-        if (g->identities[i].has_previous)
-            add_identity(worker, g->identities[i].name, g->identities[i].previous_private);
+        const struct identity *id = &g->identities[i];
+
+        add_identity(worker, id->name, id->public_key, id->private_key);
+        if (id->has_previous)
+            add_identity(worker, id->name, id->previous_public, id->previous_private);
     }
 }
 
@@ -335,9 +341,9 @@ static void use_generation(struct worker *worker, struct generation *generation,
     worker->relay.hold_ns = stream->half_close_timeout_ns;
     worker->relay.idle_ns = stream->idle_timeout_ns;
     links_generation(worker, now);
-    swap_identities(worker, old == generation ? NULL : old);
+    worker_identities(worker);
     front_generation(worker->front, generation);
-    generation_put(old); /* the first one comes twice: from worker_start and by mail, each with a reference */
+    generation_put(old); /* the first one comes twice: from worker_init and by mail, each with a reference */
 }
 
 /* ---- mail ---- */
@@ -430,7 +436,6 @@ static void on_mail(void *ctx, const struct mail *mail)
         break;
     case MAIL_READY:
     case MAIL_EMPTY:
-    case MAIL_ACCESS:
     case MAIL_PROBED:
     case MAIL_SAMPLED:
         WARN_ON(true); /* the server's */
@@ -445,6 +450,7 @@ static void on_sweep(struct loop_timer *t, ts_t now)
     struct worker *worker = container_of(t, struct worker, sweep);
 
     links_sweep(worker, now);
+    worker_identities(worker);
     loop_timer_arm(&worker->loop, t, ts_add(now, SWEEP_NS));
 }
 
@@ -508,8 +514,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-int worker_start(struct worker *worker, struct workers *all, unsigned index, struct generation *generation, int udp4,
-                 int udp6)
+int worker_init(struct worker *worker, struct workers *all, unsigned index, struct generation *generation, int udp4,
+                int udp6)
 {
     memset(worker, 0, sizeof(*worker));
     worker->index = index;
@@ -529,8 +535,11 @@ int worker_start(struct worker *worker, struct workers *all, unsigned index, str
         return rc;
     worker->mailbox = mailbox_new(&worker->loop.uv, on_mail, worker);
     worker->front = front_new(worker);
-    if (!worker->mailbox || !worker->front)
-        return ERR_NOMEM;
+    return worker->mailbox && worker->front ? 0 : ERR_NOMEM;
+}
+
+int worker_start(struct worker *worker)
+{
     return -pthread_create(&worker->thread, NULL, run, worker);
 }
 

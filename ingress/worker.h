@@ -39,7 +39,6 @@ enum mail_kind {
     /* to the server */
     MAIL_READY,  /* struct worker: it has taken over its generation; or listeners closed */
     MAIL_EMPTY,  /* struct worker: draining, and the last visitor is gone */
-    MAIL_ACCESS, /* char text: a line for the access log */
     MAIL_PROBED, /* struct probe_offer: how it went */
     MAIL_SAMPLED, /* struct metrics_mail: filled */
 };
@@ -79,6 +78,8 @@ struct worker {
     struct map_seed seed;
     struct flow *flows;
     size_t flows_count;
+    uint8_t identities[WG_IDENTITIES_MAX][WG_KEY_BYTES]; /* public keys that the tunnel answers to */
+    size_t identities_count;
     struct link *retired; /* nodes that left the map and still have flows */
     struct loop_timer sweep; /* looks for expired nodes */
     bool draining, stopping;
@@ -95,13 +96,17 @@ struct workers {
     struct limits *limits;
     struct wg_load *load; /* WireGuard's limits hold for all of them together */
     struct mailbox *server; /* mail to the main thread */
+    struct access_log *access;
     uint8_t cookie_seed[32]; /* so that any worker honours any other's WireGuard cookies */
 };
 
-/* worker_start - set up and run in a thread of its own. Takes a reference of generation and the descriptors (-1: none).
- * A MAIL_READY comes when it serves. 0 or a negative code, then the descriptors are still the caller's. */
-int worker_start(struct worker *worker, struct workers *all, unsigned index, struct generation *generation,
-                 int udp4, int udp6);
+/* worker_init - set up. Takes a reference of generation and the descriptors (-1: none). 0 or a negative code: then the
+ * process can't serve and should end. */
+int worker_init(struct worker *worker, struct workers *all, unsigned index, struct generation *generation, int udp4,
+                int udp6);
+/* worker_start - run in a thread of its own, once every worker is set up, for they post to one another from the first
+ * datagram on. A MAIL_READY follows each MAIL_GENERATION. 0 or -errno. */
+int worker_start(struct worker *worker);
 /* worker_join - after MAIL_STOP: wait for its thread. worker_free - once every worker is joined, for they post to one
  * another to the end: take it apart on this thread. */
 void worker_join(struct worker *worker);
@@ -116,6 +121,10 @@ void worker_end_visit(struct worker *worker, const struct visit *visit, enum rea
 
 /* worker_dispatch - a visitor whose name is known: find its node, give it to the node's worker. Takes the visitor. */
 void worker_dispatch(struct worker *worker, struct visitor *visitor, ts_t now);
+
+/* worker_identities - let the tunnel answer to the generation's keys and to no others: one whose peers still live stays
+ * until they have gone. Called again when a link has gone, and now and then. */
+void worker_identities(struct worker *worker);
 
 /* worker_check_empty - draining and nobody left: tell the server. Called when a visitor or flow has gone. */
 void worker_check_empty(struct worker *worker);

@@ -332,6 +332,8 @@ void offers_event(struct offers *of, const struct tcp_event *event, ts_t now)
     if (event->flags & TCP_EVENT_ACCEPTED) {
         if (event->flags & TCP_EVENT_CLOSED)
             tcp_release(event->conn, now);
+        else if (of->draining)
+            tcp_abort(event->conn, now); /* it was accepted in the turn in which listening stopped */
         else
             accept_offer(of, event->conn, now);
         return;
@@ -350,6 +352,7 @@ void offers_drain(struct offers *of, ts_t now)
 {
     struct list *next;
 
+    of->draining = true;
     tcp_listen_stop(of->tcp, of->port);
     for (struct list *l = of->all.next; l != &of->all; l = next) {
         struct offer *o = container_of(l, struct offer, link);

@@ -29,6 +29,7 @@ struct offers {
     size_t count;
     uint64_t last_id;
     struct log_limit refused; /* lines about refusals */
+    bool draining; /* no new offers */
 };
 
 /* offers_init - listen on the peerapi port of `setup`, whose own addresses must outlive the offers. Returns 0 or what

@@ -27,7 +27,7 @@ void config_errors_addv(struct config_errors *errors, struct config_place place,
     if (errors->count++ >= CONFIG_ERRORS_MAX)
         return;
     char *line = errors->line[errors->count - 1];
-    size_t at = put(line, 0, "%s:", place.file);
+    size_t at = place.file ? put(line, 0, "%s:", place.file) : 0;
 
     if (place.line)
         at = put(line, at, "%u:", place.line);
@@ -35,7 +35,7 @@ void config_errors_addv(struct config_errors *errors, struct config_place place,
         at = put(line, at, "%u:", place.column);
     if (*path)
         at = put(line, at, " %s:", path);
-    at = put(line, at, " ");
+    at = at ? put(line, at, " ") : 0;
     vsnprintf(line + at, CONFIG_ERROR_STR - at, fmt, args);
     for (char *c = line; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)

@@ -348,6 +348,8 @@ void wg_peer_keepalive_set(struct wg_peer *peer, uint64_t keepalive_ns, ts_t now
 {
     bool was_off = peer->keepalive_ns == 0;
 
+    if (keepalive_ns == peer->keepalive_ns)
+        return; /* setting it again must not put off the next one */
     now = wg_device_clock(peer->dev, now);
     peer->keepalive_ns = keepalive_ns;
     wg_timers_persistent_set(peer, !keepalive_ns ? TS_NEVER : was_off ? now : ts_add(now, keepalive_ns));
