@@ -292,6 +292,7 @@ static void replay_against_a_model(void **state)
         }
     }
     assert_true(top > 20000);
+    wg_replay_deinit(&replay);
     (void)state;
 }
 

@@ -238,6 +238,7 @@ static void replay_window(void **state)
 
         assert_int_equal(accepted, json_is_true(json_object_get(one, "accept")));
     }
+    wg_replay_deinit(&replay);
     assert_int_not_equal(i, 0);
     json_decref(all);
     (void)state;
