@@ -167,8 +167,7 @@ static size_t keepalive_make(struct wg_peer *peer, uint8_t *buf, ts_t now)
     peer->wants_keepalive = false;
     if (!wg_keypair_can_send(peer->keypairs.current, now))
         return 0;
-    wg_timers_any_sent(peer, now);
-    return wg_keypair_seal(peer->keypairs.current, buf, 0);
+    return (size_t)wg_peer_seal(peer, buf, 0, 0, now);
 }
 
 /* wish_take - the next peer's initiation or keepalive; a peer that wants both comes up again. */

@@ -123,6 +123,7 @@ static void keypair_free(struct wg_peer *peer, struct wg_keypair *kp)
     if (!kp)
         return;
     wg_index_remove(&peer->dev->indices, &kp->index);
+    wg_replay_deinit(&kp->replay);
     secret_pool_put(&peer->dev->keypair_pool, kp);
 }
 
@@ -255,6 +256,8 @@ int wg_peer_seal(struct wg_peer *peer, uint8_t *buf, size_t plaintext_len, size_
         wg_timers_data_sent(peer, now);
     if (kp->send_counter > WG_REKEY_AFTER_MESSAGES || (kp->initiator && ts_since(now, kp->born) >= WG_REKEY_AFTER_NS))
         wg_peer_initiate(peer, now);
+    if (kp->send_counter >= WG_REJECT_AFTER_MESSAGES)
+        look(peer, now); /* that was its last */
     return (int)len;
 }
 

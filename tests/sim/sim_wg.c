@@ -1,8 +1,9 @@
 /* sim_wg.c - two WireGuard devices on a bad link, in invented time, one world a seed.
  *
  * The seed draws the link (loss, delay, reordering, duplicates, flipped bits, datagrams replayed and forged), whether
- * the ends are under load, who sends how often (one end may have nothing to say), and when an end restarts: it then
- * forgets its sessions, and its wall clock may have gone wrong by an hour. For half an hour the ends send numbered
+ * the ends are under load, who sends how often (one end may have nothing to say), and what happens to an end: it
+ * restarts and forgets its sessions; its wall clock steps, by up to an hour to either side; it takes a new identity and
+ * answers to the old one until the other end has learned of it; its counter jumps to near a limit. For half an hour the ends send numbered
  * packets through that; then the link turns good and nobody restarts any more. Always:
  *
  *     no packet comes out twice, changed, or without having been sent
@@ -20,7 +21,7 @@
 #include "common/base/bytes.h"
 #include "common/crypto/crypto.h"
 #include "common/crypto/key.h"
-#include "common/wg/wg.h"
+#include "common/wg/wg_peer.h"
 
 #define SEEDS_DEFAULT 150
 #define STORM         (1800 * TS_S)
@@ -52,17 +53,20 @@ struct end {
     struct wg_device *dev;
     struct wg_peer *peer;
     uint8_t private_key[32], public_key[32];
+    uint8_t previous_key[32]; /* private; answered to while the other end knows us by it */
+    uint8_t known_as[32];     /* the public key that the other end knows */
     uint32_t handshakes_per_s;
     uint64_t keepalive_ns, every_ns;
     bool mute;              /* sends no packets of its own */
     uint64_t wall_ahead_ns; /* its wall clock, against WALL_START and the world's time */
-    ts_t send_at, restart_at;
+    ts_t send_at, restart_at, step_at, rotate_at;
+    ts_t learned_at; /* when the other end learns our new key; TS_NEVER: it knows */
     uint64_t stamp_kept;
     bool told_up; /* by events */
     bool refused; /* a seal was, and no UP came since */
     uint32_t ids; /* packets sealed */
     uint8_t arrived[IDS_MAX]; /* at the other end, by id */
-    unsigned initiations, restarts, downs_in_calm;
+    unsigned initiations, restarts, rotations, downs_in_calm;
     uint32_t ids_at_calm;
 };
 
@@ -110,21 +114,36 @@ static uint32_t fault(uint32_t most)
 
 /* --- ends --- */
 
+static ts_t some_time(uint64_t most)
+{
+    return dice(5000) ? TS_NEVER : w.now + between(TS_S, most);
+}
+
+static void peer_make(int i, const uint8_t *stamp_heard)
+{
+    struct end *e = &w.ends[i];
+    struct wg_peer_config peer = {.keepalive_ns = e->keepalive_ns, .shard = (uint8_t)i, .owner = e};
+    int err;
+
+    memcpy(peer.public_key, w.ends[!i].known_as, 32);
+    memcpy(peer.identity, e->public_key, 32);
+    if (stamp_heard)
+        memcpy(peer.stamp_heard, stamp_heard, sizeof(peer.stamp_heard));
+    e->peer = wg_peer_new(e->dev, &peer, w.now, &err);
+    expect(e->peer, "a peer can't be made");
+    e->told_up = e->refused = false;
+}
+
 static void end_start(int i)
 {
     struct end *e = &w.ends[i];
     struct wg_config config = {.rng = &w.device_rng, .handshakes_per_s = e->handshakes_per_s};
-    struct wg_peer_config peer = {.keepalive_ns = e->keepalive_ns, .shard = (uint8_t)i, .owner = e};
-    int err;
 
     e->dev = wg_device_new(&config);
     expect(e->dev && wg_identity_add(e->dev, e->private_key) == 0, "a device can't be made");
+    expect(e->learned_at == TS_NEVER || wg_identity_add(e->dev, e->previous_key) == 0, "no second identity");
     wg_device_stamp_floor_set(e->dev, e->stamp_kept);
-    memcpy(peer.public_key, w.ends[!i].public_key, 32);
-    memcpy(peer.identity, e->public_key, 32);
-    e->peer = wg_peer_new(e->dev, &peer, w.now, &err);
-    expect(e->peer, "a peer can't be made");
-    e->told_up = e->refused = false;
+    peer_make(i, NULL);
     e->restart_at = dice(5000) ? TS_NEVER : w.now + between(TS_S, 900 * TS_S);
 }
 
@@ -137,6 +156,59 @@ static void end_restart(int i)
     e->restarts++;
     e->wall_ahead_ns = between(0, 2 * WALL_WRONG);
     end_start(i);
+}
+
+static void end_step_clock(int i)
+{
+    w.ends[i].wall_ahead_ns = between(0, 2 * WALL_WRONG);
+    w.ends[i].step_at = some_time(900 * TS_S);
+}
+
+/* a new identity, as after a reload with a new key file and the old one as previous */
+static void end_rotate(int i)
+{
+    struct end *e = &w.ends[i];
+    uint8_t stamp_heard[12];
+
+    e->rotate_at = some_time(900 * TS_S);
+    if (e->learned_at != TS_NEVER)
+        return;
+    memcpy(e->previous_key, e->private_key, 32);
+    key_generate(&w.rng, e->private_key);
+    expect(key_public(e->private_key, e->public_key) == 0 && wg_identity_add(e->dev, e->private_key) == 0, "no new key");
+    memcpy(stamp_heard, wg_peer_stamp_heard(e->peer), sizeof(stamp_heard));
+    wg_peer_free(e->peer);
+    peer_make(i, stamp_heard);
+    e->rotations++;
+    e->learned_at = w.now + between(0, 200 * TS_S);
+}
+
+static void end_learned(int i)
+{
+    struct end *e = &w.ends[i], *other = &w.ends[!i];
+    uint8_t previous[32];
+
+    e->learned_at = TS_NEVER;
+    memcpy(previous, e->known_as, 32);
+    memcpy(e->known_as, e->public_key, 32);
+    wg_peer_free(other->peer);
+    peer_make(!i, NULL);
+    expect(wg_identity_remove(e->dev, previous) == 0, "the old identity stays");
+}
+
+/* The counter jumps ahead, never back: to where a session must be renewed or, in the storm, can't go on. On the good
+ * link not when the other end is about to renew it by age: initiations that cross may cost a packet that is in flight
+ * under the session before (three are kept, as in stock implementations). */
+static void counter_jump(struct wg_peer *peer)
+{
+    const struct wg_keypair *kp = peer->keypairs.current;
+
+    if (!kp || (w.now >= w.calm_at && ts_since(w.now, kp->born) > WG_REKEY_AFTER_NS / 2))
+        return;
+    bool last = w.now < w.calm_at && dice(5000);
+    uint64_t to = (last ? WG_REJECT_AFTER_MESSAGES : WG_REKEY_AFTER_MESSAGES) - between(1, 5);
+
+    peer->keypairs.current->send_counter = MAX(kp->send_counter, to);
 }
 
 /* --- link --- */
@@ -222,6 +294,8 @@ static void packet_send(int i)
         e->send_at += between(10 * TS_S, 400 * TS_S);
     if (w.now >= w.calm_at)
         e->send_at = w.now + between(TS_S / 2, TS_S);
+    if (dice(30))
+        counter_jump(e->peer);
     packet_make(buf + WG_HEADER_BYTES, i, e->ids);
     int len = wg_peer_seal(e->peer, buf, PACKET, MTU, w.now);
 
@@ -289,7 +363,7 @@ static void deliver(struct flying *f)
     from.remote.addr = addr_v4((uint8_t[]){192, 0, 2, (uint8_t)f->to});
     enum wg_in verdict = wg_device_input(e->dev, f->bytes, f->len, &from, &in, w.now);
 
-    expect(verdict != WG_IN_HALF, "a peer was not known");
+    expect(verdict != WG_IN_HALF || w.ends[!f->to].rotations, "a peer was not known");
     expect(!in.peer || in.peer == e->peer, "authenticated as somebody else");
     expect(!in.roam || in.peer, "nobody roams");
     if (verdict == WG_IN_DATA)
@@ -306,6 +380,7 @@ static ts_t next_thing(void)
         const struct end *e = &w.ends[i];
 
         next = ts_min(next, ts_min(wg_device_deadline(e->dev), ts_min(e->send_at, e->restart_at)));
+        next = ts_min(next, ts_min(e->step_at, ts_min(e->rotate_at, e->learned_at)));
     }
     return next;
 }
@@ -320,6 +395,12 @@ static void turn(void)
 
         if (e->restart_at <= w.now)
             end_restart(i);
+        if (e->step_at <= w.now)
+            end_step_clock(i);
+        if (e->rotate_at <= w.now)
+            end_rotate(i);
+        if (e->learned_at <= w.now)
+            end_learned(i);
         wg_device_expire(e->dev, w.now);
         expect(wg_device_deadline(e->dev) > w.now, "a deadline that stays");
         if (e->send_at <= w.now)
@@ -360,6 +441,10 @@ static void world_make(uint64_t seed)
 
         key_generate(&w.rng, e->private_key);
         expect(key_public(e->private_key, e->public_key) == 0, "a key can't be made");
+        memcpy(e->known_as, e->public_key, 32);
+        e->learned_at = TS_NEVER;
+        e->step_at = some_time(900 * TS_S);
+        e->rotate_at = some_time(900 * TS_S);
         e->handshakes_per_s = dice(7000) ? 1000 : 0;
         e->keepalive_ns = dice(7000) ? 0 : between(5, 60) * TS_S;
         e->every_ns = between(100 * TS_MS, 20 * TS_S);
@@ -377,7 +462,11 @@ static void world_calm(void)
     if (dice(5000))
         end_restart((int)between(0, 1)); /* the last one: what is to be recovered from */
     for (int i = 0; i < 2; i++) {
-        w.ends[i].restart_at = TS_NEVER;
+        if (dice(3000))
+            end_rotate(i);
+        if (w.ends[i].learned_at != TS_NEVER)
+            end_learned(i);
+        w.ends[i].restart_at = w.ends[i].step_at = w.ends[i].rotate_at = TS_NEVER;
         w.ends[i].send_at = w.ends[i].mute ? TS_NEVER : w.now;
     }
 }
@@ -401,7 +490,7 @@ static void run(uint64_t seed)
             expect(e->arrived[id], "a packet was lost on a good link");
         expect(e->mute || e->ids > e->ids_at_calm + CALM / TS_S / 2, "too few packets on a good link");
         expect(e->downs_in_calm == 0, "down on a good link");
-        expect(e->initiations <= (STORM + CALM) / (5 * TS_S) + 2 * e->restarts + 10, "too many initiations");
+        expect(e->initiations <= (STORM + CALM) / (5 * TS_S) + 2 * (e->restarts + e->rotations + w.ends[!i].rotations) + 10, "too many initiations");
         wg_device_free(e->dev);
     }
 }
