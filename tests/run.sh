@@ -88,7 +88,8 @@ suite_interop() {
         printf '\n*** INTEROP SKIPPED: nothing was proven against other implementations. ***\n\n' >&2
         return $skipped
     fi
-    (cd tests/interop && FUNNEL_BIN=$programs go test -count=1 -timeout 15m ./...)
+    # -parallel: the tests beside one another mostly wait
+    (cd tests/interop && FUNNEL_BIN=$programs go test -count=1 -timeout 15m -parallel 16 ./...)
 }
 
 skipped=77

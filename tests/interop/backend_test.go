@@ -78,8 +78,8 @@ type peeked struct {
 
 func (p *peeked) Read(b []byte) (int, error) { return p.reader.Read(b) }
 
-// site is the web service behind nodes: /big?n= random bytes, their digest in a header; /sum the digest of the body; all
-// else who asked, as JSON.
+// site is the web service behind nodes: /big?n= random bytes, their digest in a header; /sum the digest of the body;
+// anything else who asked, as JSON.
 var site = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/big":

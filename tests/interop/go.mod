@@ -4,6 +4,7 @@ go 1.26.6
 
 require (
 	github.com/pires/go-proxyproto v0.8.1
+	golang.zx2c4.com/wireguard v0.0.0-20260522210424-ecfc5a8d5446
 	tailscale.com v1.102.5
 )
 

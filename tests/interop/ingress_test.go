@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -64,7 +65,8 @@ func newIngress(t testing.TB) *Ingress {
 	listen = append(listen,
 		map[string]any{"address": in.proxy, "protocol": "tls", "public_port": 5002, "proxy_protocol": "require",
 			"proxy_from": []string{"127.0.0.0/8"}},
-		map[string]any{"address": in.raw, "protocol": "tcp", "public_port": rawPort, "target": fmt.Sprintf("raw.%s:%d", domain, rawPort)},
+		map[string]any{"address": in.raw, "protocol": "tcp", "public_port": rawPort,
+			"target": fmt.Sprintf("raw.%s:%d", domain, rawPort)},
 		map[string]any{"address": fmt.Sprintf("[::]:%d", in.mixed), "protocol": "tls", "public_port": mixedPort})
 	in.udp = netip.MustParseAddrPort(fmt.Sprintf("127.0.0.1:%d", freePort(t)))
 	in.config = map[string]any{
@@ -94,7 +96,8 @@ func (in *Ingress) write(t testing.TB) {
 	if rows == nil {
 		rows = []map[string]any{}
 	}
-	for name, content := range map[string]any{"ingress.yaml": in.config, "nodes.json": map[string]any{"version": 1, "nodes": rows}} {
+	feed := map[string]any{"version": 1, "nodes": rows}
+	for name, content := range map[string]any{"ingress.yaml": in.config, "nodes.json": feed} {
 		text, err := json.MarshalIndent(content, "", "  ")
 		must(t, err)
 		must(t, os.WriteFile(in.path(name+".new"), text, 0o600))
@@ -205,11 +208,11 @@ func (in *Ingress) accesses() []Access {
 	return all
 }
 
-// access is the line about this visitor, which comes when the stream has ended.
-func (in *Ingress) access(t testing.TB, client string) (found Access) {
+// access is the line about this visitor behind the first `since`, which comes when the stream has ended.
+func (in *Ingress) access(t testing.TB, client string, since int) (found Access) {
 	t.Helper()
 	eventually(t, "an access line about "+client, 10*time.Second, func() bool {
-		all := in.accesses()
+		all := in.accesses()[since:]
 		i := slices.IndexFunc(all, func(a Access) bool { return a.Client == client })
 		if i >= 0 {
 			found = all[i]
@@ -224,11 +227,17 @@ func tail(text string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// freePort is free for TCP and UDP, and below the range that the kernel gives to outgoing connections.
+var portsGiven sync.Map
+
+// freePort is free for TCP and UDP, given to nobody else in this run, and below the range that the kernel gives to
+// outgoing connections.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 1000 {
 		port := 20000 + rand.IntN(12000)
+		if _, taken := portsGiven.LoadOrStore(port, true); taken {
+			continue
+		}
 		address := fmt.Sprintf(":%d", port)
 		tcp, err := net.Listen("tcp", address)
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,12 +26,13 @@ type Node struct {
 	server  *tsnet.Server
 	client  *local.Client
 	key     key.NodePublic
-	told    int // netmaps pushed
+	told    int    // netmaps pushed
+	port    uint16 // of its WireGuard; 0: any
 
 	// What it is told of the ingress; changed by tests, who then call tell.
-	ingress *tailcfg.Node
-	user    bool // the ingress's user has a profile
-	grant   Grant
+	ingress    *tailcfg.Node // nil: nothing
+	ingressKey key.NodePublic
+	grant      Grant
 }
 
 // addNode starts a node that has joined, knows the ingress, and lets it funnel.
@@ -40,7 +40,7 @@ func (tn *Tailnet) addNode(host string, in *Ingress, endpoint netip.AddrPort) *N
 	t := tn.t
 	t.Helper()
 	n := &Node{tailnet: tn, host: host, name: host + "." + domain, dir: t.TempDir(),
-		ingress: ingressPeer(in, endpoint), user: true, grant: Grant{true, true}}
+		ingress: ingressPeer(in, endpoint), ingressKey: in.key.Public(), grant: Grant{true, true}}
 	authority.install(t, n.dir, n.name)
 	n.start(t)
 	t.Cleanup(func() { n.server.Close() })
@@ -49,7 +49,7 @@ func (tn *Tailnet) addNode(host string, in *Ingress, endpoint netip.AddrPort) *N
 
 func (n *Node) start(t testing.TB) {
 	t.Helper()
-	n.server = &tsnet.Server{Dir: n.dir, Hostname: n.host, ControlURL: n.tailnet.control.BaseURL(),
+	n.server = &tsnet.Server{Dir: n.dir, Hostname: n.host, ControlURL: n.tailnet.control.BaseURL(), Port: n.port,
 		Logf: n.logf(), UserLogf: logger.Discard}
 	must(t, n.server.Start())
 	client, err := n.server.LocalClient()
@@ -75,21 +75,22 @@ func (n *Node) logf() logger.Logf {
 	return func(format string, args ...any) { fmt.Fprintf(os.Stderr, n.host+": "+format+"\n", args...) }
 }
 
-// restart is what a reboot or an update of the node's machine is: state kept, sessions and ports new. Its old peerapi
-// port is in other hands by then.
-func (n *Node) restart(t testing.TB) {
+// restart is what an update of the node is: state kept, session lost. A node that moves comes back with another
+// endpoint and, its old peerapi port being in other hands, with another peerapi.
+func (n *Node) restart(t testing.TB, moves bool) {
 	t.Helper()
 	before := n.announced()
+	n.port = addrPort(n.announcedOnLoopback(t)).Port()
 	must(t, n.server.Close())
-	for _, service := range before.Hostinfo.Services().All() {
-		if service.Proto == tailcfg.PeerAPI4 || service.Proto == tailcfg.PeerAPI6 {
-			occupy(t, service.Port)
-		}
+	if moves {
+		n.port = 0
+		occupy(t, peerapiPort(before))
 	}
 	n.start(t)
-	eventually(t, "the node announces its new place", 20*time.Second, func() bool {
+	eventually(t, "the node announces its place", 20*time.Second, func() bool {
 		now := n.announced()
-		return !slices.Equal(now.Endpoints, before.Endpoints) && peerapiPort(now) != peerapiPort(before)
+		return (loopbackEndpoint(now) != loopbackEndpoint(before)) == moves &&
+			(peerapiPort(now) != peerapiPort(before)) == moves
 	})
 }
 
@@ -105,15 +106,13 @@ func (n *Node) tell(t testing.TB) {
 	n.told++
 	mark := fmt.Sprintf("netmap %d", n.told)
 	netmap.Node.CapMap = *control.DefaultNodeCapabilities
-	netmap.Peers = nil
+	netmap.Peers, netmap.PeersRemoved = nil, []tailcfg.NodeID{ingressID}
 	if n.ingress != nil {
-		netmap.Peers = []*tailcfg.Node{n.ingress}
+		netmap.Peers, netmap.PeersRemoved = []*tailcfg.Node{n.ingress}, nil
 	}
 	netmap.UserProfiles = []tailcfg.UserProfile{
 		{ID: netmap.Node.User, LoginName: "owner@example.net", DisplayName: mark},
-	}
-	if n.user {
-		netmap.UserProfiles = append(netmap.UserProfiles, tailcfg.UserProfile{ID: ingressUser, LoginName: "ingress@example.net"})
+		{ID: ingressUser, LoginName: "ingress@example.net"},
 	}
 	netmap.PacketFilter = nil
 	netmap.PacketFilters = map[string][]tailcfg.FilterRule{"*": nil, "funnel": ingressGrant(netmap.Node, n.grant)}
@@ -122,7 +121,11 @@ func (n *Node) tell(t testing.TB) {
 	}
 	eventually(t, "the node takes over "+mark, 20*time.Second, func() bool {
 		status, err := n.client.Status(context.Background())
-		return err == nil && status.Self != nil && status.User[status.Self.UserID].DisplayName == mark
+		if err != nil || status.Self == nil || status.User[status.Self.UserID].DisplayName != mark {
+			return false
+		}
+		peer := status.Peer[n.ingressKey]
+		return (peer != nil && peer.InMagicSock) == (n.ingress != nil)
 	})
 }
 
@@ -138,16 +141,36 @@ func peerapiPort(n *tailcfg.Node) uint16 {
 	return 0
 }
 
+// loopbackEndpoint is where its WireGuard is on this machine, as STUN told it; empty when it does not know yet.
+func loopbackEndpoint(n *tailcfg.Node) string {
+	for _, endpoint := range n.Endpoints {
+		if endpoint.Addr().IsLoopback() {
+			return endpoint.String()
+		}
+	}
+	return ""
+}
+
+func (n *Node) announcedOnLoopback(t testing.TB) string {
+	t.Helper()
+	if at := loopbackEndpoint(n.announced()); at != "" {
+		return at
+	}
+	t.Fatalf("node %s knows no endpoint on loopback: %v", n.host, n.announced().Endpoints)
+	return ""
+}
+
 // awaitAnnounced waits until control knows where the node is.
 func (n *Node) awaitAnnounced(t testing.TB) {
 	t.Helper()
 	eventually(t, "control knows endpoint and peerapi of "+n.host, 20*time.Second, func() bool {
 		at := n.announced()
-		return at != nil && peerapiPort(at) != 0 && len(at.Endpoints) > 0
+		return at != nil && peerapiPort(at) != 0 && loopbackEndpoint(at) != ""
 	})
 }
 
-// serve sets what the node serves, as `tailscale serve set-raw` does, and waits until control knows that a funnel is on.
+// serve sets what the node serves, as `tailscale serve set-raw` does, and waits until control knows whether a funnel
+// is on.
 func (n *Node) serve(t testing.TB, config *ipn.ServeConfig) {
 	t.Helper()
 	must(t, n.client.SetServeConfig(context.Background(), config))

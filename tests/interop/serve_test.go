@@ -121,7 +121,8 @@ func TestServe(t *testing.T) {
 		}
 		conn.SetLinger(0)
 		conn.Close()
-		if line := in.access(t, conn.LocalAddr().String()); line.Reason != "visitor_reset" || line.Target != fmt.Sprintf("%s:%d", raw, rawPort) {
+		line := in.access(t, conn.LocalAddr().String(), 0)
+		if line.Reason != "visitor_reset" || line.Target != fmt.Sprintf("%s:%d", raw, rawPort) {
 			t.Errorf("access log: %+v", line)
 		}
 	})

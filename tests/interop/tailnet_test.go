@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"tailscale.com/tailcfg"
@@ -147,18 +146,3 @@ func allowedPorts(policy tailcfg.NodeCapMap) []int {
 }
 
 func base64Text(data []byte) string { return base64.StdEncoding.EncodeToString(data) }
-
-// tally counts what goroutines of a test report.
-type tally struct {
-	mu    sync.Mutex
-	count map[string]int
-}
-
-func (c *tally) add(what string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.count == nil {
-		c.count = map[string]int{}
-	}
-	c.count[what]++
-}

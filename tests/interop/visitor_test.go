@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -46,7 +47,8 @@ func visit(t testing.TB, address, name string) *tls.Conn {
 // announce says by a PROXY header who stands behind a connection to the balancer's listener.
 func announce(t testing.TB, conn net.Conn, visitor netip.AddrPort) {
 	t.Helper()
-	header := proxyproto.HeaderProxyFromAddrs(2, net.TCPAddrFromAddrPort(visitor), net.TCPAddrFromAddrPort(destinationFor(visitor)))
+	header := proxyproto.HeaderProxyFromAddrs(2,
+		net.TCPAddrFromAddrPort(visitor), net.TCPAddrFromAddrPort(destinationFor(visitor)))
 	if visitor.Addr().Is4In6() { // Go would unmap it; a balancer with a dual stack socket does not
 		header.TransportProtocol = proxyproto.TCPv6
 	}
@@ -66,22 +68,32 @@ func destinationFor(visitor netip.AddrPort) netip.AddrPort {
 	}
 }
 
-// alert is what a visitor is told who is not let through: Go's words for the TLS alert, or "closed".
-func alert(t testing.TB, address, name string) (verdict, client string) {
+// alert is what a visitor is told who is not let through: Go's words for the TLS alert, or "closed"; and what the
+// access log says of it.
+func alert(t testing.TB, in *Ingress, port int, name string) (verdict string, line Access) {
 	t.Helper()
-	conn := dial(t, address)
-	defer conn.Close()
+	since := len(in.accesses()) // visitors before may have had the same port
+	conn := dial(t, in.tls[port])
+	verdict = handshake(conn, name)
+	conn.Close()
+	return verdict, in.access(t, conn.LocalAddr().String(), since)
+}
+
+func handshake(conn net.Conn, name string) string {
 	err := tls.Client(conn, trusting(name)).Handshake()
 	if err == nil {
-		return "served", conn.LocalAddr().String()
+		return served
 	}
-	if remote, ok := err.(*net.OpError); ok && remote.Op == "remote error" {
-		return remote.Err.Error(), conn.LocalAddr().String()
+	var remote *net.OpError
+	if errors.As(err, &remote) && remote.Op == "remote error" {
+		return remote.Err.Error()
 	}
-	return "closed", conn.LocalAddr().String()
+	return closed
 }
 
 const (
+	served           = "served"
+	closed           = "closed"
 	internalError    = "tls: internal error"
 	unrecognizedName = "tls: unrecognized name"
 	accessDenied     = "tls: access denied"
@@ -92,6 +104,7 @@ func browser(t testing.TB, address string, http2 bool) *http.Client {
 	transport := &http.Transport{
 		TLSClientConfig:   &tls.Config{RootCAs: authority.roots},
 		ForceAttemptHTTP2: http2,
+		DisableKeepAlives: !http2, // a connection each, so that none outlives what a test looks at
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		},

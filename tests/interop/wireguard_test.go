@@ -1,0 +1,242 @@
+package interop
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/device"
+)
+
+// wireguardGo is golang.zx2c4.com/wireguard, which `wireguard` on other systems and most Go programs are.
+type wireguardGo struct{ device *device.Device }
+
+func startWireguardGo(p *Peer) carrier {
+	level := device.LogLevelSilent
+	if os.Getenv("V") != "" {
+		level = device.LogLevelVerbose
+	}
+	d := device.NewDevice(p.packets.tap(), conn.NewDefaultBind(), device.NewLogger(level, p.name+": "))
+	own, ingress := p.key.Raw32(), p.in.key.Public().Raw32()
+	var config strings.Builder
+	fmt.Fprintf(&config, "private_key=%s\nlisten_port=%d\n", hex.EncodeToString(own[:]), p.udp)
+	fmt.Fprintf(&config, "public_key=%s\n", hex.EncodeToString(ingress[:]))
+	for _, address := range ingressAddresses {
+		fmt.Fprintf(&config, "allowed_ip=%s\n", netip.PrefixFrom(address, address.BitLen()))
+	}
+	if p.calls.IsValid() {
+		fmt.Fprintf(&config, "endpoint=%s\n", p.calls)
+	}
+	if p.keepalive > 0 {
+		fmt.Fprintf(&config, "persistent_keepalive_interval=%d\n", p.keepalive)
+	}
+	must(p.t, d.IpcSet(config.String()))
+	must(p.t, d.Up())
+	return wireguardGo{d}
+}
+
+func (w wireguardGo) close() { w.device.Close() }
+
+func TestWireguardGo(t *testing.T) {
+	t.Parallel()
+	testImplementation(t, startWireguardGo)
+}
+
+// rawTo is a feed row's names with which the raw listener leads to a peer.
+func rawTo(p *Peer) []any {
+	return []any{p.name, map[string]any{"name": "raw." + domain, "target": fmt.Sprintf("%s:%d", p.name, rawPort)}}
+}
+
+// testImplementation has one WireGuard implementation in both roles.
+func testImplementation(t *testing.T, start func(*Peer) carrier) {
+	open := func(t *testing.T, prepare func(*Ingress, *Peer)) (*Ingress, *Peer) {
+		in := newIngress(t)
+		p := newPeer(t, in, 1)
+		prepare(in, p)
+		in.rows = []map[string]any{p.row(map[string]any{"names": rawTo(p)})}
+		in.start(t)
+		p.carrier = start(p)
+		return in, p
+	}
+
+	t.Run("the ingress initiates", func(t *testing.T) {
+		in, p := open(t, func(*Ingress, *Peer) {})
+		visitRaw(t, in, recovery)
+		t.Run("again, when the peer lost its session", func(t *testing.T) {
+			for range 2 {
+				p.carrier.close()
+				p.carrier = start(p)
+				visitRaw(t, in, recovery)
+			}
+		})
+		t.Run("again and again, when itself lost it", func(t *testing.T) {
+			for range 10 {
+				in.kill()
+				in.start(t)
+				visitRaw(t, in, recovery)
+			}
+		})
+	})
+	t.Run("the peer initiates", func(t *testing.T) {
+		in, p := open(t, func(in *Ingress, p *Peer) { p.calls, p.keepalive = in.udp, 1 })
+		visitRaw(t, in, recovery)
+		t.Run("again and again, under one stream", func(t *testing.T) {
+			conn := dial(t, in.raw)
+			sent := randomBytes(1 << 20)
+			got := make([]byte, len(sent))
+			began := time.Now()
+			for life := range 12 { // each ends in the middle of a transfer both ways
+				conn.SetDeadline(time.Now().Add(visitTimeout))
+				go conn.Write(sent)
+				_, err := io.ReadFull(conn, got[:len(got)/2])
+				must(t, err)
+				p.carrier.close()
+				p.carrier = start(p)
+				if _, err := io.ReadFull(conn, got[len(got)/2:]); err != nil || !bytes.Equal(got, sent) {
+					t.Fatalf("life %d: %v", life, err)
+				}
+			}
+			t.Logf("12 lives of the peer took %v", time.Since(began).Round(time.Millisecond))
+		})
+		t.Run("from elsewhere", func(t *testing.T) {
+			conn := visitRaw(t, in, recovery)
+			p.carrier.close()
+			p.udp = freePort(t)
+			p.carrier = start(p)
+			if got := say(t, conn, "roamed"); got != "roamed" {
+				t.Errorf("echo %q", got)
+			}
+		})
+	})
+}
+
+// TestOffers looks at offers from the node's side, and at answers that stock nodes give rarely or never.
+func TestOffers(t *testing.T) {
+	t.Parallel()
+	in := newIngress(t)
+	in.config["offer"] = map[string]any{"timeout": "2s"}
+	p := newPeer(t, in, 1)
+	in.rows = []map[string]any{p.row(map[string]any{"names": rawTo(p)})}
+	in.start(t)
+	p.carrier = startWireguardGo(p)
+	visitRaw(t, in, recovery)
+
+	t.Run("both families are raced, one is asked", func(t *testing.T) {
+		p.taken()
+		const visits = 50
+		for range visits {
+			conn := visitRaw(t, in, recovery).(*net.TCPConn)
+			_, offers := p.taken()
+			if len(offers) != 1 || offers[0].source != conn.LocalAddr().String() ||
+				offers[0].target != fmt.Sprintf("%s:%d", p.name, rawPort) {
+				t.Fatalf("offers: %+v", offers)
+			}
+			conn.SetLinger(0)
+			conn.Close()
+		}
+	})
+	t.Run("source ports are not used again while the node may know the old connection", func(t *testing.T) {
+		p.taken()
+		const visits = 1000
+		for range visits {
+			conn := visitRaw(t, in, recovery).(*net.TCPConn)
+			conn.SetLinger(0)
+			conn.Close()
+		}
+		sources, offers := p.taken()
+		if len(offers) != visits || distinct(sources) != len(sources) {
+			t.Errorf("%d offers, %d connections, %d different source ports", len(offers), len(sources), distinct(sources))
+		}
+	})
+
+	refusal := func(status, body string) string {
+		return fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"+
+			"Date: Mon, 23 Nov 2026 07:00:00 GMT\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
+	}
+	// grants, and what a node knows of us, are per family: these two no's are not believed before both have said it
+	const once, bothFamilies = 1, 2
+	for _, c := range []struct {
+		what, answer, alert, reason string
+		asked                       int
+	}{
+		{"no capability", refusal("403 Forbidden", "denied; no ingress cap\n"), accessDenied, "node_no_cap", bothFamilies},
+		{"closed without a byte", "", internalError, "node_unknown_peer", bothFamilies},
+		{"denied", refusal("403 Forbidden", "denied\n"), unrecognizedName, "node_denied", once},
+		{"wrong host", refusal("403 Forbidden", "invalid peerapi request\n"), internalError, "node_refused", once},
+		{"wrong method", refusal("405 Method Not Allowed", "only POST allowed\n"), internalError, "node_refused", once},
+		{"wrong header", refusal("400 Bad Request", "Tailscale-Ingress-Src header invalid; want ip:port\n"), internalError,
+			"node_refused", once},
+		{"a build without funnel", refusal("404 Not Found", "unsupported peerapi path\n"), internalError,
+			"node_refused", once},
+		{"a failing node", refusal("500 Internal Server Error", "oops\n"), internalError, "node_refused", once},
+		{"not HTTP", "SSH-2.0-OpenSSH_9.2\r\n", internalError, "node_protocol", once},
+		{"a plain 200", refusal("200 OK", "hello"), internalError, "node_protocol", once},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			p.answers(c.answer)
+			p.taken()
+			verdict, line := alert(t, in, 443, p.name)
+			if verdict != c.alert || line.Reason != c.reason {
+				t.Errorf("%s, %s; not %s, %s", verdict, line.Reason, c.alert, c.reason)
+			}
+			if _, offers := p.taken(); len(offers) != c.asked || c.asked == bothFamilies && offers[0].v4 == offers[1].v4 {
+				t.Errorf("offers: %+v", offers)
+			}
+			p.answers(accepted)
+			visitRaw(t, in, recovery)
+		})
+	}
+	t.Run("silence", func(t *testing.T) {
+		p.answers("HTTP/1.1 101 Switching")
+		verdict, line := alert(t, in, 443, p.name)
+		if verdict != internalError || line.Reason != "offer_timeout" {
+			t.Errorf("%s, %s", verdict, line.Reason)
+		}
+	})
+}
+
+// TestRekeyByTimer keeps a stream going over REKEY_AFTER_TIME, for each side as the one who initiates.
+func TestRekeyByTimer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes more than two minutes")
+	}
+	t.Parallel()
+	for what, calls := range map[string]bool{"the ingress initiates": false, "the peer initiates": true} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			in := newIngress(t)
+			wire := newWire(t, in.udp)
+			p := newPeer(t, in, 1)
+			row := map[string]any{"names": rawTo(p)}
+			if calls {
+				p.calls = udpAddress(wire.inside)
+			} else {
+				wire.node = addrPort(fmt.Sprintf("127.0.0.1:%d", p.udp))
+				row["endpoints"] = []string{udpAddress(wire.outside).String()}
+			}
+			p.keepalive = 1
+			in.rows = []map[string]any{p.row(row)}
+			in.start(t)
+			p.carrier = startWireguardGo(p)
+			conn := visitRaw(t, in, recovery)
+			handshakes := wire.handshakes.Load()
+			for end := time.Now().Add(126 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
+				conn.SetDeadline(time.Now().Add(3 * time.Second))
+				if got := say(t, conn, "tick"); got != "tick" {
+					t.Fatalf("echo %q", got)
+				}
+			}
+			if more := wire.handshakes.Load() - handshakes; more < 1 || more > 2 {
+				t.Errorf("%d handshakes in 126 s", more)
+			}
+		})
+	}
+}
