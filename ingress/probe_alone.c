@@ -9,7 +9,7 @@
 #include "common/cli/cli.h"
 #include "common/crypto/crypto.h"
 #include "common/net/stampfile.h"
-#include "ingress/sandbox.h"
+#include "ingress/sandbox/sandbox.h"
 #include "ingress/sockets.h"
 #include "ingress/supply.h"
 

@@ -31,7 +31,7 @@
 #include "ingress/ipc.h"
 #include "ingress/limits.h"
 #include "ingress/mailbox.h"
-#include "ingress/sandbox.h"
+#include "ingress/sandbox/sandbox.h"
 #include "ingress/worker.h"
 
 #define KEYS_MAX        16             /* 8 identities with a previous key each */

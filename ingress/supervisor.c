@@ -28,7 +28,7 @@
 #include "common/crypto/crypto.h"
 #include "common/net/loop.h"
 #include "ingress/ipc.h"
-#include "ingress/sandbox.h"
+#include "ingress/sandbox/sandbox.h"
 #include "ingress/server_process.h"
 #include "ingress/sockets.h"
 #include "ingress/supply.h"

@@ -25,10 +25,10 @@ while read -r name path list; do
 done < <(sed -nE 's/^funnel_library\(([a-z]+) +([a-z/]+) +?(.*)\)$/\1 \2 \3/p' CMakeLists.txt)
 [ ${#libraries[@]} -gt 10 ] || fault "CMakeLists.txt: no funnel_library lines found"
 
-# The shell does the I/O: what uses net, net itself, and the command line. All else is an engine.
+# The shell does the I/O: what uses net, net itself, the command line and the sandbox. All else is an engine.
 is_shell() {
     case " $1 ${uses[$1]} " in
-    *" net "* | *" cli "*) return 0 ;;
+    *" net "* | *" cli "* | *" sandbox "*) return 0 ;;
     *) return 1 ;;
     esac
 }

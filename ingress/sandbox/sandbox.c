@@ -1,7 +1,7 @@
 /* sandbox.c - the order matters: groups before user (a mere user can't change them), user before capabilities (changing
  * it is one), dumpable after user (changing it resets it), files before system calls (Landlock's own are not on that
  * list), and those last. capabilities(7), prctl(2), setresuid(2). */
-#include "ingress/sandbox.h"
+#include "ingress/sandbox/sandbox.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -18,7 +18,7 @@
 #include "common/base/bug.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
-#include "ingress/sandbox_filter.h"
+#include "ingress/sandbox/sandbox_filter.h"
 
 struct identity {
     uid_t uid;

@@ -1,6 +1,6 @@
 /* sandbox_files.c - a ruleset: all kinds of access this kernel can restrict, then the exceptions. glibc has no
  * functions for these calls. */
-#include "ingress/sandbox_files.h"
+#include "ingress/sandbox/sandbox_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
-#include "ingress/sandbox_calls.h"
+#include "ingress/sandbox/sandbox_calls.h"
 
 /* Rights by the version that brought them (headers may be older than the kernel): a version's ruleset must not name
  * later ones, and what it doesn't name is not restricted. */

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "ingress/sandbox_files.h"
+#include "ingress/sandbox/sandbox_files.h"
 
 struct sandbox {
     const char *user; /* a name, or uid, or uid:gid (gid = uid when left out); "" stays who we are. Only root can change

@@ -1,6 +1,6 @@
 /* After sandbox_enter nothing that was given up comes back. Each case runs in a child of its own, because there is no
  * way out of a sandbox; what needs root is skipped without it. */
-#include "ingress/sandbox.h"
+#include "ingress/sandbox/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@
 
 #include <cmocka.h>
 
-#include "ingress/sandbox_calls.h"
+#include "ingress/sandbox/sandbox_calls.h"
 
 /* where we are: feed/nodes.json, feed/other.json, feed/link -> ../other/linked, other/file, other/linked, state/ */
 static char folder[] = "/tmp/sandbox-XXXXXX";

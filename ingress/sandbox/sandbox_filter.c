@@ -11,7 +11,7 @@
  * whose new libc makes a new call would see a server die and nothing else. It is no softer: the call is not made, the
  * handler can't be exchanged (rt_sigaction is on the list for other signals only), and a SIGSYS that is blocked kills
  * at once. */
-#include "ingress/sandbox_filter.h"
+#include "ingress/sandbox/sandbox_filter.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #include "common/base/bug.h"
-#include "ingress/sandbox_calls.h"
+#include "ingress/sandbox/sandbox_calls.h"
 
 #if defined(__x86_64__)
 #define OUR_ARCH AUDIT_ARCH_X86_64
