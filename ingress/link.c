@@ -9,6 +9,8 @@
 #include "common/crypto/crypto.h"
 #include "ingress/flow.h"
 
+#define EXPIRED_AGAIN_S 3600 /* an expired node is looked at again, should the wall clock have been wrong */
+
 static uint64_t id_hash(const struct worker *worker, const char *id)
 {
     return map_hash(&worker->seed, id, strlen(id));
@@ -86,6 +88,7 @@ static void retire(struct link *link, ts_t now)
     struct worker *worker = link->worker;
 
     map_remove(&worker->links, &link->by_id);
+    timerq_disarm(&worker->expiries, &link->expiry);
     link->retired = true;
     if (!link->flows) {
         link_free(link, now);
@@ -136,6 +139,16 @@ static bool same_peer(const struct link *link, const struct route_node *row, con
            memcmp(was->addrs, identity->addrs, identity->addrs_count * sizeof(struct addr)) == 0;
 }
 
+/* the link belongs to the worker's present generation, where this is its row */
+static void adopt(struct link *link, const struct route_node *row)
+{
+    struct worker *worker = link->worker;
+
+    link->row = row;
+    link->generation = generation_get(worker->generation);
+    timerq_arm(&worker->expiries, &link->expiry, row->expires ? row->expires : TS_NEVER);
+}
+
 static void refresh(struct link *link, const struct route_node *row, ts_t now)
 {
     struct worker *worker = link->worker;
@@ -144,9 +157,8 @@ static void refresh(struct link *link, const struct route_node *row, ts_t now)
 
     tunnel_peer_endpoints_set(link->peer, endpoints, count);
     tunnel_peer_keepalive_set(link->peer, keepalive_of(worker, row), now);
-    link->row = row;
     generation_put(link->generation);
-    link->generation = generation_get(worker->generation);
+    adopt(link, row);
 }
 
 /* a node that was removed and is back while old streams still live: its peer is there already */
@@ -190,7 +202,7 @@ struct link *link_get(struct worker *worker, const struct route_node *row, int *
     if (!link)
         return NULL;
     link->worker = worker;
-    link->row = row;
+    timer_init(&link->expiry);
     memcpy(link->identity, identity->public_key, WG_KEY_BYTES);
     peer_config(worker, row, identity, link, &config);
     link->peer = tunnel_peer_new(worker->tunnel, &config, err, now);
@@ -200,7 +212,7 @@ struct link *link_get(struct worker *worker, const struct route_node *row, int *
         free(link);
         return NULL;
     }
-    link->generation = generation_get(worker->generation);
+    adopt(link, row);
     map_insert(&worker->links, &link->by_id, id_hash(worker, row->id));
     return link;
 }
@@ -273,15 +285,18 @@ void links_generation(struct worker *worker, ts_t now)
     each(worker, on_generation, now);
 }
 
-static void expire(struct link *link, ts_t now)
-{
-    if (closed(link->row))
-        withdraw(link, now);
-}
-
 void links_sweep(struct worker *worker, ts_t now)
 {
-    each(worker, expire, now);
+    uint64_t unix_now = loop_wall() / TS_S;
+    struct timer *t;
+
+    while ((t = timerq_pop(&worker->expiries, unix_now))) {
+        struct link *link = container_of(t, struct link, expiry);
+
+        if (closed(link->row))
+            withdraw(link, now);
+        timerq_arm(&worker->expiries, t, unix_now + EXPIRED_AGAIN_S);
+    }
 }
 
 void links_free(struct worker *worker, ts_t now)

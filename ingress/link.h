@@ -17,6 +17,7 @@ struct link {
     uint8_t identity[WG_KEY_BYTES]; /* ours */
     struct flow *flows;             /* list through flow->link_next */
     size_t flows_count;
+    struct timer expiry;            /* among the worker's, in Unix seconds */
     struct link *next_retired;
     bool retired;
 };

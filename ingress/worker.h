@@ -82,10 +82,11 @@ struct worker {
     size_t identities_count;
     struct link *retired; /* nodes that left the map and still have flows */
     struct loop_timer sweep; /* looks for expired nodes */
+    struct timerq expiries;  /* of links, in Unix seconds: looking at 100,000 each time would stop everything else */
     bool draining, stopping;
     uint64_t ended[REASON_COUNT]; /* visitors by how they ended */
     uint64_t bytes_up, bytes_down;  /* of ended streams */
-    uint64_t handshakes, handshakes_ns; /* taken since the limit was last set by them, and the time they took */
+    uint64_t handshakes, handshake_ns[2]; /* how many, and what one takes where it lands; [1]: and when it was mailed */
     uint64_t foreign, unknown_keys; /* datagrams mailed on; initiations of keys that no node has */
 };
 
