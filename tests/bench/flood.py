@@ -7,6 +7,7 @@ figure is the bulk stream's bytes by CPU second of the ingress; the goal is a ra
 import argparse
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -126,6 +127,7 @@ def main():
     parser.add_argument("--json")
     parser.add_argument("--kinds", default="initiation,mac2")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     rounds, seconds = (4, 2) if options.quick else (12, 3)
     kinds = options.kinds.split(",")
     results = Results()

@@ -155,6 +155,7 @@ def main():
     parser.add_argument("--connected", type=numbers)
     parser.add_argument("--seconds", type=float, help="how long connected nodes are watched")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     if options.configured is None:
         options.configured = [10_000, 100_000] if options.quick else [10_000, 100_000, 1_000_000]
     if options.connected is None:
