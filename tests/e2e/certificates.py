@@ -10,7 +10,8 @@ class Authority:
     def __init__(self, directory):
         self.directory = directory
         self.key, self.certificate = self._request("authority", ["-subj", "/CN=test authority",
-                                                                 "-addext", "basicConstraints=critical,CA:TRUE"])
+                                                                 "-addext", "basicConstraints=critical,CA:TRUE",
+                                                                 "-addext", "keyUsage=critical,keyCertSign"])
 
     def issue(self, label, names):
         """A certificate for these names; returns a Certificate."""

@@ -19,6 +19,7 @@ def connect(port, host="127.0.0.1", source=None, timeout=20):
 
 def context(authority, alpn=("http/1.1",)):
     tls = ssl.create_default_context(cafile=str(authority.certificate))
+    tls.verify_flags |= ssl.VERIFY_X509_STRICT  # Python's default from 3.13 on
     if alpn:
         tls.set_alpn_protocols(list(alpn))
     return tls
