@@ -80,11 +80,22 @@ static void tell_writable(struct tcp_conn *c)
         tcp_conn_event(c, TCP_EVENT_WRITABLE);
 }
 
-void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, ts_t now)
+/* RFC 5681 section 2; the window must not have moved either. What answers our own repeats of an episode that is over is
+ * no sign of another one: RFC 6582 section 3.2, step 2. */
+static bool duplicate(const struct tcp_conn *c, const struct tcp_header *h, uint64_t ack, bool bare)
+{
+    const struct tcp_loss *loss = c->tx ? &c->tx->loss : NULL;
+    bool told = loss && (loss->repair == TCP_REPAIR_RECOVERY ||
+                         (loss->repair == TCP_REPAIR_NONE && c->snd_una > loss->recovery_end));
+
+    return !c->sack_ok && told && bare && ack == c->snd_una && ack + ((uint64_t)h->window << c->snd_shift) == c->snd_edge;
+}
+
+void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, bool bare, ts_t now)
 {
     struct tcp_delivery d = {.now = now, .rtt_min_ns = c->rtt.min_ns};
     uint64_t pipe_before = tcp_track_pipe(tcp_conn_track(c)), moved = ack > c->snd_una ? ack - c->snd_una : 0;
-    bool dsack = c->sack_ok && dsack_seen(h);
+    bool dsack = c->sack_ok && dsack_seen(h), dup = duplicate(c, h, ack, bare);
 
     take_window(c, h, at, ack);
     if (c->snd_edge <= c->snd_nxt && c->stalled_since != TS_NEVER && tcp_track_empty(tcp_conn_track(c)))
@@ -97,6 +108,9 @@ void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at,
         forget_acked(c, ack, now);
     }
     take_sacks(c, h, &d);
+    if (dup)
+        tcp_track_duplicate(&c->tx->track, &d);
+    tcp_mss_arrived(c, d.newest.len, now);
     take_rtt(c, h, &d, now);
 
     struct tcp_sender *tx = c->tx;

@@ -58,7 +58,8 @@ struct tcp_conn *tcp_conn_new(struct tcp_peer *peer, const struct addrport *loca
     tcp_sendq_init(&c->sendq);
     tcp_recvq_init(&c->recvq);
     tcp_rtt_init(&c->rtt);
-    c->mss = TCP_MSS_DEFAULT;
+    c->mss = c->mss_agreed = TCP_MSS_DEFAULT;
+    c->mss_retry_at = TS_NEVER;
     tcp_window_init(&c->window, stack->config.recv_window_max);
     c->rcv_fin = UINT64_MAX;
     c->stalled_since = TS_NEVER;
@@ -322,6 +323,7 @@ struct tcp_loss_ctx tcp_conn_loss(struct tcp_conn *c, ts_t now)
         .rate = &c->tx->rate,
         .una = c->snd_una,
         .nxt = c->snd_nxt,
+        .sack = c->sack_ok,
         .now = now,
     };
 }

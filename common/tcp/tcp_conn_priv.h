@@ -11,6 +11,7 @@
  *      tcp_output.c    what to send next, and writing it
  *      tcp_sender.c    what is known of the path while there is something to send
  *      tcp_timers.c    what the deadlines mean
+ *      tcp_mss.c       paths on which long segments vanish
  *
  * Every entry point ends with tcp_conn_settle: it puts the connection among those ready to send, or takes it out, sets
  * its timer, and frees it when nobody needs it. Nothing may touch a connection after that. */
@@ -33,6 +34,7 @@
 
 #define TCP_MSS_DEFAULT        536 /* without the option, RFC 9293 section 3.7.1; ours never asks for less */
 #define TCP_DELAYED_ACK_NS     (40 * TS_MS)
+#define TCP_ACKS_MORE_MAX      64 /* segments that may come in one turn */
 #define TCP_PACE_QUANTUM_NS    (1 * TS_MS)
 #define TCP_RETRY_NS           (10 * TS_MS) /* when memory is out and nothing else would wake us */
 #define TCP_KEEPALIVE_EVERY_NS (75 * TS_S)
@@ -102,9 +104,13 @@ struct tcp_conn {
     bool fin_queued : 1;    /* the owner is done writing */
     bool fin_received : 1;  /* the peer's FIN is in order */
     bool write_wanted : 1;  /* the owner found the queue full */
+    bool mss_tried_again : 1; /* after a black hole */
     uint8_t snd_shift;      /* of the windows the peer sends */
     uint8_t syn_tries, keepalive_tries, persist_backoff;
+    uint8_t acks_more;      /* as many acknowledgements are due after the next one: each segment out of order gets its own */
+    uint8_t mss_timeouts;   /* timeouts in a row of a full segment while nothing else came through; see tcp_mss.c */
     uint16_t mss;           /* payload of a full segment */
+    uint16_t mss_agreed;    /* what both sides' options allow; mss is less behind a black hole */
     int error;              /* why it is closed */
 
     uint32_t iss, irs;
@@ -118,6 +124,7 @@ struct tcp_conn {
     struct tcp_sender *tx;     /* NULL: nothing is in flight, and nothing known but the round trip */
     ts_t pace_at;              /* when all that was sent will have left at the pace */
     ts_t stalled_since;        /* oldest unanswered thing; TS_NEVER: nothing is */
+    ts_t mss_retry_at;         /* when full segments are tried again; TS_NEVER: they are in use */
     ts_t heard_at;             /* last segment from the peer */
 
     struct tcp_recvq recvq;
@@ -253,9 +260,16 @@ enum tcp_in tcp_conn_input(struct tcp_conn *c, const struct tcp_header *h, const
 enum tcp_in tcp_listener_input(struct tcp_listener *l, struct tcp_peer *peer, const struct addrport *local,
                                const struct addrport *remote, const struct tcp_header *h, ts_t now);
 
+/* -- tcp_mss.c */
+/* tcp_mss_timed_out - the retransmission timer fired; true: the segments are smaller from now on. */
+bool tcp_mss_timed_out(struct tcp_conn *c, ts_t now);
+/* tcp_mss_arrived - a segment of this length did; perhaps it is time to try longer ones again. */
+void tcp_mss_arrived(struct tcp_conn *c, uint16_t len, ts_t now);
+
 /* -- tcp_ack.c */
-/* tcp_conn_acked - an acceptable acknowledgement of everything before `ack`, in a segment at position `at`. */
-void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, ts_t now);
+/* tcp_conn_acked - an acceptable acknowledgement of everything before `ack`, in a segment at position `at`; bare: there is
+ * nothing else in it. */
+void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, bool bare, ts_t now);
 
 /* -- tcp_output.c */
 enum tcp_plan_kind {

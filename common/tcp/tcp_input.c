@@ -35,6 +35,7 @@ static void take_syn_options(struct tcp_conn *c, const struct tcp_header *h, ts_
         c->ts_recent = h->ts_value;
         c->ts_recent_at = now;
     }
+    c->mss_agreed = c->mss;
     c->window.edge = 1;
     c->snd_wl1 = 0;
     c->snd_wl2 = 0;
@@ -205,10 +206,13 @@ static void last_ack_of_fin_wait_2(struct tcp_conn *c, ts_t now)
 }
 
 /* When to acknowledge: every second full segment, at once what is out of order or fills a hole (RFC 5681 section 4.2),
- * else a little later. */
+ * else a little later. Segments that come together get an acknowledgement each while there is a hole: a sender may
+ * count them. */
 static void ack_schedule(struct tcp_conn *c, size_t len, bool at_once, ts_t now)
 {
     c->rcv_unacked += (uint32_t)len;
+    if (at_once && c->ack_due)
+        c->acks_more += c->acks_more < TCP_ACKS_MORE_MAX;
     if (at_once || c->rcv_unacked >= 2u * c->mss)
         c->ack_due = true;
     else if (c->at[TCP_TIMER_ACK] == TS_NEVER)
@@ -336,7 +340,7 @@ enum tcp_in tcp_conn_input(struct tcp_conn *c, const struct tcp_header *h, const
     c->keepalive_tries = 0;
     take_timestamp(c, h, at, len, now);
     if (ack >= (int64_t)una) {
-        tcp_conn_acked(c, h, (uint64_t)MAX(at, 0), (uint64_t)ack, now);
+        tcp_conn_acked(c, h, (uint64_t)MAX(at, 0), (uint64_t)ack, len == 0 && !fin, now);
         if (c->fin_queued && c->snd_una == tcp_conn_owes(c) && !fin_acked(c))
             return TCP_IN_OK;
     }

@@ -168,6 +168,12 @@ uint64_t tcp_loss_acked(const struct tcp_loss_ctx *c, const struct tcp_delivery 
     if (loss->repair != TCP_REPAIR_NONE && c->una >= loss->recovery_end)
         repair_end(c);
     probe_answered(c, dsack);
+    if (!c->sack && una_moved > 0 && loss->repair == TCP_REPAIR_RECOVERY) {
+        struct tcp_sent *missing = tcp_track_missing(c->track); /* a partial acknowledgement, RFC 6582 */
+
+        if (missing)
+            lose(c, missing);
+    }
 
     uint64_t wait_ns = detect(c);
     uint64_t lost = tcp_track_lost_bytes(c->track);
@@ -216,6 +222,17 @@ void tcp_loss_rto(const struct tcp_loss_ctx *c)
     /* what is too young to be lost still counts as travelling: the retransmission goes out beside it */
     c->cc->cwnd = MAX(c->cc->cwnd, (uint32_t)tcp_track_pipe(c->track) + c->cc->mss);
     tcp_rtt_timed_out(c->rtt);
+}
+
+bool tcp_loss_black_hole(const struct tcp_loss_ctx *c, uint16_t mss)
+{
+    if (!tcp_track_resegment(c->track, mss))
+        return false;
+    c->cc->ops->on_undo(c->cc, c->now);
+    c->cc->mss = mss;
+    c->cc->cwnd = tcp_cc_initial_window(mss); /* nothing was learned about the path since it began */
+    c->loss->undo_possible = false;
+    return true;
 }
 
 void tcp_loss_eifel(const struct tcp_loss_ctx *c, uint32_t ts_echo)

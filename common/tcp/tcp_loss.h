@@ -45,6 +45,7 @@ struct tcp_loss_ctx {
     struct tcp_cc *cc;
     struct tcp_rate *rate;
     uint64_t una, nxt;
+    bool sack; /* the peer says what it has beyond holes */
     ts_t now;
 };
 
@@ -60,6 +61,10 @@ uint64_t tcp_loss_reorder_timeout(const struct tcp_loss_ctx *c);
 
 /* tcp_loss_rto - the retransmission timer fired: everything old enough is lost, RFC 8985 section 6.3. */
 void tcp_loss_rto(const struct tcp_loss_ctx *c);
+
+/* tcp_loss_black_hole - segments of the present size do not arrive: everything goes out again in smaller ones, from the
+ * initial window on. False: no memory. */
+bool tcp_loss_black_hole(const struct tcp_loss_ctx *c, uint16_t mss);
 
 /* tcp_loss_eifel - an acknowledgement moved una and echoes this timestamp: undo when it answers the first sending of
  * what was sent again. */

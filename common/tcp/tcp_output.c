@@ -129,7 +129,7 @@ static void put_sack(struct tcp_conn *c, struct tcp_header *h)
 }
 
 /* The ACK field and all that an acknowledgement settles. */
-static void put_ack(struct tcp_conn *c, struct tcp_header *h)
+static void put_ack(struct tcp_conn *c, struct tcp_header *h, bool bare)
 {
     uint64_t next = tcp_conn_rcv_next(c);
     uint8_t shift = c->window.shift;
@@ -141,7 +141,8 @@ static void put_ack(struct tcp_conn *c, struct tcp_header *h)
     c->window.shift = shift;
     c->last_ack_sent = next;
     c->rcv_unacked = 0;
-    c->ack_due = false;
+    c->ack_due = c->acks_more > 0;
+    c->acks_more -= bare && c->acks_more > 0;
     c->at[TCP_TIMER_ACK] = TS_NEVER;
 }
 
@@ -159,7 +160,7 @@ static size_t emit(struct tcp_conn *c, uint8_t *buf, uint8_t flags, uint64_t sta
     if (flags & TCP_ACK) {
         bool sack = len == 0 && sack_pending(c) && !(flags & (TCP_SYN | TCP_RST));
 
-        put_ack(c, &h);
+        put_ack(c, &h, len == 0);
         if (sack)
             put_sack(c, &h);
     } else if (flags & TCP_SYN) {

@@ -11,7 +11,9 @@ static const struct tcp_cc_ops *const algorithms[] = {
 
 const struct tcp_cc_ops *tcp_sender_algorithm(const struct tcp_conn *c)
 {
-    return c->tx ? c->tx->cc.ops : algorithms[c->stack->config.congestion];
+    if (c->tx)
+        return c->tx->cc.ops;
+    return c->sack_ok ? algorithms[c->stack->config.congestion] : &tcp_cubic_ops;
 }
 
 struct tcp_sender *tcp_sender_wake(struct tcp_conn *c, ts_t now)

@@ -26,7 +26,8 @@ struct tcp_sender {
 /* tcp_sender_wake - the connection's sender, made if need be; NULL: no memory. */
 struct tcp_sender *tcp_sender_wake(struct tcp_conn *c, ts_t now);
 
-/* tcp_sender_algorithm - which one it uses, or would. */
+/* tcp_sender_algorithm - which one it uses, or would. Without SACK that is CUBIC: one repair a round trip leaves BBR, which
+ * does not slow down meanwhile, with ever more to repair. */
 const struct tcp_cc_ops *tcp_sender_algorithm(const struct tcp_conn *c);
 
 /* tcp_sender_drop - give it up, and with it everything known of what is in flight. Harmless when there is none. */

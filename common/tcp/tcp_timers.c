@@ -10,6 +10,7 @@
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
+#include "common/base/log.h"
 #include "common/tcp/tcp_conn_priv.h"
 
 void tcp_conn_send_timer_rearm(struct tcp_conn *c, ts_t now)
@@ -95,6 +96,8 @@ static void send_timer_over(struct tcp_conn *c, ts_t now)
         struct tcp_loss_ctx ctx = tcp_conn_loss(c, now);
 
         tcp_loss_rto(&ctx);
+        if (!tcp_track_empty(ctx.track) && tcp_mss_timed_out(c, now))
+            log_debug("tcp", "port=%u event=black_hole mss=%u", c->local.port, c->mss);
         c->at[TCP_TIMER_PACE] = TS_NEVER;
         c->pace_at = now;
         break;

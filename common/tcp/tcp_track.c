@@ -18,6 +18,7 @@ struct tcp_track_ring {
     uint32_t mask;       /* slots - 1 */
     uint32_t oldest, newest; /* ends of the list in sending order; NONE */
     uint32_t lost_from;      /* no segment before this index is lost */
+    uint32_t guess_from;     /* tcp_track_duplicate: none before this index can be guessed */
     uint32_t sacked_count;
     uint64_t sacked_bytes, lost_bytes, travelling_bytes;
     uint64_t sacked_end; /* highest position sacked */
@@ -71,6 +72,7 @@ static struct tcp_track_ring *ring_make(const struct tcp_track_ring *old, uint32
     r->first = 0;
     r->end = old->end - old->first;
     r->lost_from = old->lost_from - old->first;
+    r->guess_from = MAX(old->guess_from, old->first) - old->first;
     r->oldest = old->oldest == NONE ? NONE : old->oldest - old->first;
     r->newest = old->newest == NONE ? NONE : old->newest - old->first;
     for (uint32_t i = 0; i < r->end; i++) {
@@ -116,6 +118,26 @@ static void link_newest(struct tcp_track_ring *r, struct tcp_sent *s)
     r->travelling_bytes += s->len;
 }
 
+/* a segment that was linked nowhere travels again, at its place by sending time */
+static void link_by_time(struct tcp_track_ring *r, struct tcp_sent *s)
+{
+    uint32_t index = index_of(r, s), after = r->newest;
+
+    while (after != NONE && at(r, after)->sent_at > s->sent_at)
+        after = at(r, after)->prev;
+    s->prev = after;
+    s->next = after == NONE ? r->oldest : at(r, after)->next;
+    if (s->next != NONE)
+        at(r, s->next)->prev = index;
+    else
+        r->newest = index;
+    if (after != NONE)
+        at(r, after)->next = index;
+    else
+        r->oldest = index;
+    r->travelling_bytes += s->len;
+}
+
 static void unlink_sent(struct tcp_track_ring *r, struct tcp_sent *s)
 {
     if (s->prev != NONE)
@@ -141,6 +163,15 @@ static void leave(struct tcp_track_ring *r, struct tcp_sent *s)
         unlink_sent(r, s);
     }
     s->flags &= (uint8_t)~(TCP_SENT_SACKED | TCP_SENT_LOST);
+}
+
+static void sack_one(struct tcp_track_ring *r, struct tcp_sent *s)
+{
+    leave(r, s);
+    s->flags |= TCP_SENT_SACKED;
+    r->sacked_bytes += s->len;
+    r->sacked_count++;
+    r->sacked_end = MAX(r->sacked_end, s->start + s->len);
 }
 
 struct tcp_sent *tcp_track_sent(struct tcp_track *t, uint64_t start, uint16_t len, ts_t now)
@@ -169,7 +200,7 @@ static void deliver(const struct tcp_track_ring *r, const struct tcp_sent *s, st
     uint64_t end = s->start + s->len, rtt_ns = ts_since(d->now, s->sent_at);
     bool again = s->flags & TCP_SENT_AGAIN;
 
-    d->bytes += s->len;
+    d->bytes += s->flags & TCP_SENT_COUNTED ? 0 : s->len;
     if (d->newest.len == 0 || s->sent_at > d->newest.sent_at ||
         (s->sent_at == d->newest.sent_at && s->start > d->newest.start))
         d->newest = *s;
@@ -205,7 +236,7 @@ void tcp_track_acked(struct tcp_track *t, uint64_t upto, struct tcp_delivery *d)
                 r->lost_bytes -= cut;
             else
                 r->travelling_bytes -= cut;
-            if (!(s->flags & TCP_SENT_SACKED))
+            if (!(s->flags & (TCP_SENT_SACKED | TCP_SENT_COUNTED)))
                 d->bytes += cut;
             s->start = upto;
             s->len = (uint16_t)(s->len - cut);
@@ -250,11 +281,7 @@ static void sack_some(struct tcp_track_ring *r, uint64_t from, uint64_t before, 
         if (s->flags & TCP_SENT_SACKED)
             continue;
         deliver(r, s, d);
-        leave(r, s);
-        s->flags |= TCP_SENT_SACKED;
-        r->sacked_bytes += s->len;
-        r->sacked_count++;
-        r->sacked_end = MAX(r->sacked_end, s->start + s->len);
+        sack_one(r, s);
     }
 }
 
@@ -290,6 +317,80 @@ void tcp_track_sacked(struct tcp_track *t, uint64_t start, uint64_t end, struct 
     }
     r->known[best].start = start;
     r->known[best].end = end;
+}
+
+/* the earliest segment after the first that is neither sacked nor lost; NULL: none */
+static struct tcp_sent *guess(struct tcp_track_ring *r)
+{
+    r->guess_from = MAX(r->guess_from, r->first + 1);
+    for (; r->guess_from < r->end; r->guess_from++) {
+        struct tcp_sent *s = at(r, r->guess_from);
+
+        if (!(s->flags & (TCP_SENT_SACKED | TCP_SENT_LOST)))
+            return s;
+    }
+    return NULL;
+}
+
+void tcp_track_duplicate(struct tcp_track *t, struct tcp_delivery *d)
+{
+    struct tcp_sent *s = t->ring && t->ring->first != t->ring->end ? guess(t->ring) : NULL;
+
+    if (!s)
+        return;
+    deliver(t->ring, s, d);
+    d->rtt_ns = 0;
+    d->reordered = false;
+    sack_one(t->ring, s);
+}
+
+struct tcp_sent *tcp_track_missing(struct tcp_track *t)
+{
+    struct tcp_track_ring *r = t->ring;
+    struct tcp_sent *first = tcp_track_first(t), *other;
+
+    if (!first || !(first->flags & TCP_SENT_SACKED))
+        return first;
+    leave(r, first);
+    first->flags |= TCP_SENT_COUNTED;
+    link_by_time(r, first);
+    other = guess(r);
+    if (other)
+        sack_one(r, other);
+    return first;
+}
+
+bool tcp_track_resegment(struct tcp_track *t, uint16_t len_max)
+{
+    struct tcp_track_ring *old = t->ring, *r;
+    uint32_t slots = RING_START, count = 0;
+
+    for (uint32_t i = old ? old->first : 0; old && i != old->end; i++)
+        count += (uint32_t)(at(old, i)->len + len_max - 1) / len_max;
+    while (slots < count)
+        slots *= 2;
+    if (count == 0 || count > TCP_TRACK_MAX || !(r = ring_make(NULL, slots)))
+        return false;
+    r->sacked_end = old->sacked_end;
+    for (uint32_t i = old->first; i != old->end; i++) {
+        struct tcp_sent piece = *at(old, i);
+        uint16_t left = piece.len;
+
+        for (; left > 0; left = (uint16_t)(left - piece.len), piece.start += piece.len) {
+            piece.len = MIN(left, len_max);
+            if (piece.flags & TCP_SENT_SACKED) {
+                r->sacked_bytes += piece.len;
+                r->sacked_count++;
+            } else {
+                piece.flags |= TCP_SENT_LOST;
+                r->lost_bytes += piece.len;
+            }
+            *at(r, r->end++) = piece;
+        }
+    }
+    free(old);
+    t->ring = r;
+    return true;
 }
 
 void tcp_track_lose(struct tcp_track *t, struct tcp_sent *s)
@@ -337,26 +438,6 @@ struct tcp_sent *tcp_track_lost(struct tcp_track *t)
     return at(r, r->lost_from);
 }
 
-/* a segment that was linked nowhere travels again, at its place by sending time */
-static void link_by_time(struct tcp_track_ring *r, struct tcp_sent *s)
-{
-    uint32_t index = index_of(r, s), after = r->newest;
-
-    while (after != NONE && at(r, after)->sent_at > s->sent_at)
-        after = at(r, after)->prev;
-    s->prev = after;
-    s->next = after == NONE ? r->oldest : at(r, after)->next;
-    if (s->next != NONE)
-        at(r, s->next)->prev = index;
-    else
-        r->newest = index;
-    if (after != NONE)
-        at(r, after)->next = index;
-    else
-        r->oldest = index;
-    r->travelling_bytes += s->len;
-}
-
 static void travel_again(struct tcp_track *t, uint8_t flag)
 {
     struct tcp_track_ring *r = t->ring;
@@ -377,6 +458,7 @@ void tcp_track_renege(struct tcp_track *t)
     if (t->ring) {
         memset(t->ring->known, 0, sizeof(t->ring->known));
         t->ring->sacked_end = 0;
+        t->ring->guess_from = 0;
     }
 }
 

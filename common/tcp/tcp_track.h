@@ -18,6 +18,7 @@ enum tcp_sent_flag {
     TCP_SENT_SACKED = 1 << 0,
     TCP_SENT_LOST = 1 << 1,    /* to be sent again */
     TCP_SENT_AGAIN = 1 << 2,   /* was sent more than once */
+    TCP_SENT_COUNTED = 1 << 3, /* not sacked, yet its bytes were counted as delivered already */
 };
 
 struct tcp_sent {
@@ -67,6 +68,18 @@ void tcp_track_acked(struct tcp_track *t, uint64_t upto, struct tcp_delivery *d)
 
 /* tcp_track_sacked - [start, end) arrived, in part perhaps known. Only whole segments are marked. */
 void tcp_track_sacked(struct tcp_track *t, uint64_t start, uint64_t end, struct tcp_delivery *d);
+
+/* tcp_track_duplicate - without SACK: something beyond the first segment arrived, nobody knows what. The earliest that may
+ * have counts as sacked; no round trip is measured by it. RFC 5681 section 3.2. */
+void tcp_track_duplicate(struct tcp_track *t, struct tcp_delivery *d);
+
+/* tcp_track_missing - without SACK: an acknowledgement ended before the first segment, so that one is missing; if it
+ * passed for sacked, another one does from now on. NULL: nothing in flight. RFC 6582 section 3.2, step 3. */
+struct tcp_sent *tcp_track_missing(struct tcp_track *t);
+
+/* tcp_track_resegment - everything not sacked is lost and goes out again in segments of at most len_max. False: no
+ * memory, or too many segments; nothing changed. */
+bool tcp_track_resegment(struct tcp_track *t, uint16_t len_max);
 
 /* tcp_track_lose - mark s lost unless it is, or is sacked. */
 void tcp_track_lose(struct tcp_track *t, struct tcp_sent *s);

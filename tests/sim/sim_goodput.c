@@ -324,6 +324,10 @@ static const struct bulk_case cases[] = {
      {{.delay_ns = 20 * TS_MS, .rate_bps = 50 * MBIT, .queue_bytes = 250000},
       {.delay_ns = 20 * TS_MS, .loss_ppm = 100000}},
      1, {CUBIC}, 50, 20, 0, {{0.80, 1}}},
+    {"no SACK, clean", ONE_WAY(40, 50, 250, .strips_sack = true), 1, {BBR}, 50, 20, 0, {{0.80, 1}}},
+    {"no SACK, 0.1 % lost", ONE_WAY(40, 50, 250, .strips_sack = true, .loss_ppm = 1000), 1, {BBR}, 50, 20, 0, {{0.15, 1}}},
+    {"black hole of 1200 bytes", ONE_WAY(40, 50, 250, .mtu = 1200), 1, {BBR}, 50, 20, 5, {{0.70, 1}}},
+    {"black hole of 600 bytes", ONE_WAY(40, 50, 250, .mtu = 600), 1, {BBR}, 50, 20, 8, {{0.60, 1}}},
     /* a CUBIC flow must be able to live beside us, and two of us beside one another */
     {"beside CUBIC, a fifth of a BDP", ONE_WAY(30, 50, 40), 2, {BBR, CUBIC}, 50, 40, 10, {{0.2, 0.8}, {0.15, 0.8}}},
     {"beside CUBIC, half a BDP", ONE_WAY(30, 50, 94), 2, {BBR, CUBIC}, 50, 40, 10, {{0.2, 0.8}, {0.15, 0.8}}},

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "common/base/bug.h"
+#include "common/ip/ip.h"
+#include "common/ip/tcp_header.h"
 
 uint64_t world_seed;
 
@@ -107,6 +109,25 @@ static bool policed(struct link *l, size_t len, ts_t now)
     return false;
 }
 
+/* a SYN loses its SACK-permitted option: two no-operations stand in its place */
+static void strip_sack(uint8_t *packet, size_t len)
+{
+    struct ip_packet ip;
+
+    if (ip_parse(packet, len, &ip) != 0 || ip.protocol != IP_PROTOCOL_TCP || ip.payload_len < 20)
+        return;
+    uint8_t *tcp = packet + (ip.payload - packet);
+    size_t header_len = (size_t)(tcp[12] >> 4) * 4;
+
+    if (!(tcp[13] & TCP_SYN) || header_len > ip.payload_len)
+        return;
+    for (size_t i = 20; i + 1 < header_len && tcp[i] != 0; i += tcp[i] == 1 || tcp[i + 1] < 2 ? 1 : tcp[i + 1])
+        if (tcp[i] == 4)
+            tcp[i] = tcp[i + 1] = 1;
+    tcp[16] = tcp[17] = 0;
+    tcp_checksum_put(tcp, ip.payload_len, ip_pseudo_sum(&ip.src, &ip.dst, IP_PROTOCOL_TCP, ip.payload_len));
+}
+
 void link_send(struct link *l, const uint8_t *packet, size_t len, ts_t now)
 {
     const struct link_config *c = &l->config;
@@ -160,6 +181,8 @@ size_t link_take(struct link *l, uint8_t *buf, ts_t now)
 
     memcpy(buf, p->bytes, len);
     free(p);
+    if (l->config.strips_sack)
+        strip_sack(buf, len);
     if (chance(l, l->config.corrupt_ppm))
         buf[rng_below(l->rng, len)] ^= (uint8_t)(1u << rng_below(l->rng, 8));
     l->bytes_out += len;
@@ -195,6 +218,9 @@ struct link_config link_random(struct rng *rng)
         c.policer_bps = 200000 + rng_below(rng, 20000000);
         c.policer_bytes = 5000 + rng_below(rng, 100000);
     }
+    if (rng_below(rng, 10) == 0)
+        c.mtu = 400 + rng_below(rng, 1000);
+    c.strips_sack = rng_below(rng, 5) == 0;
     if (rng_below(rng, 6) == 0) {
         c.route_at = 1 + rng_below(rng, 5 * TS_S);
         c.route_delay_ns = rng_below(rng, 200 * TS_MS);

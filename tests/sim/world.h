@@ -21,6 +21,7 @@ struct link_config {
     uint64_t queue_bytes; /* what waits for the rate; more is dropped. With a rate only */
     uint64_t policer_bps, policer_bytes; /* a token bucket that drops what exceeds it; 0: none */
     size_t mtu;           /* longer packets vanish; 0: none do */
+    bool strips_sack;     /* a middlebox that takes SACK-permitted out of SYNs */
     ts_t route_at;        /* from here on the route is another one, with another delay; 0: never */
     uint64_t route_delay_ns;
     uint32_t loss_ppm, duplicate_ppm, corrupt_ppm;

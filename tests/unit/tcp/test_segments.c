@@ -54,6 +54,7 @@ struct line {
     long sack[3][2];    /* end 0: no more */
     const char *name;
     uint32_t ts;        /* in IN: a timestamp of this value, echoing ours; 0: none */
+    bool no_sack;       /* in IN: a SYN without SACK-permitted */
 };
 
 static struct {
@@ -83,7 +84,7 @@ static void segment_in(const struct line *l)
 
     if (l->flags & S) {
         h.mss = MSS;
-        h.sack_permitted = true;
+        h.sack_permitted = !l->no_sack;
     }
     if (l->ts) {
         h.has_timestamp = true;
@@ -350,6 +351,11 @@ CASE(duplicate, true, HANDSHAKE, {IN, A, 1, 1, 1000}, {WAIT, .seq = 40}, {OUT, A
      {OUT, A, 1, 1001, .sack = {{1, 1001}}}, {SILENCE})
 CASE(overlap, true, HANDSHAKE, {IN, A, 501, 1, 1000}, {OUT, A, 1, 1, .sack = {{501, 1501}}}, {IN, A, 1, 1, 1000},
      {OUT, A, 1, 1501, .sack = {{501, 1001}}}, {READ, .seq = 1500})
+/* a sender without SACK counts our repeats: each segment beyond the hole gets one, also when they come together */
+CASE(repeats, true, HANDSHAKE, {IN, A, 1001, 1, 1000}, {IN, A, 2001, 1, 1000}, {IN, A, 3001, 1, 1000},
+     {OUT, A, 1, 1, .sack = {{1001, 4001}}}, {OUT, A, 1, 1, .sack = {{1001, 4001}}},
+     {OUT, A, 1, 1, .sack = {{1001, 4001}}}, {SILENCE}, {IN, A, 1, 1, 1000}, {OUT, A, 1, 4001}, {SILENCE},
+     {READ, .seq = 4000})
 CASE(keepalive_answered, true, HANDSHAKE, {IN, A, 0, 1}, {OUT, A, 1, 1}, {SILENCE})
 
 /* RFC 7323: MSS is less by the option, an older timestamp is a repeat, one missing is no segment of ours */
@@ -363,12 +369,20 @@ CASE(timestamp_mss, true, {OUT, S, 0, 0}, {WRITE, .seq = 1000}, {IN, S | A, 0, 1
 /* -- sending ---- */
 CASE(tail_probe, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}, {OUT, A | P, 1001, 1, 1000},
      {WAIT, .seq = 19}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A | P, 1001, 1, 1000}, {WAIT, .seq = 199}, {SILENCE},
-     {WAIT, .seq = 1}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 400}, {OUT, A, 1, 1, 1000})
+     {WAIT, .seq = 1}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 400}, {OUT, A, 1, 1, 536}, {WAIT, .seq = 10},
+     {IN, A, 1, 537}, {OUT, A, 537, 1, 464}, {OUT, A, 1001, 1, 536}, {IN, A, 1, 2001}, {EVENT, TCP_EVENT_DRAINED})
 /* RACK: three later ones arrived, so the first is lost now */
 CASE(fast_repair, true, HANDSHAKE, {WRITE, .seq = 6000}, {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000},
      {OUT, A, 2001, 1, 1000}, {OUT, A, 3001, 1, 1000}, {OUT, A, 4001, 1, 1000}, {SILENCE}, {WAIT, .seq = 2},
      {OUT, A | P, 5001, 1, 1000}, {WAIT, .seq = 10}, {IN, A, 1, 1, .sack = {{1001, 6001}}},
      {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 10}, {IN, A, 1, 6001}, {EVENT, TCP_EVENT_DRAINED}, {SILENCE})
+/* RFC 6582: the third repeat, then each acknowledgement of a part, tell what is missing */
+CASE(newreno, true, {OUT, S, 0, 0}, {WAIT, .seq = 10}, {IN, S | A, 0, 1, .no_sack = true},
+     {EVENT, TCP_EVENT_CONNECTED}, {OUT, A, 1, 1}, {WRITE, .seq = 6000}, {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000},
+     {OUT, A, 2001, 1, 1000}, {OUT, A, 3001, 1, 1000}, {OUT, A, 4001, 1, 1000}, {WAIT, .seq = 2},
+     {OUT, A | P, 5001, 1, 1000}, {WAIT, .seq = 10}, {IN, A, 1, 1}, {IN, A, 1, 1}, {SILENCE}, {IN, A, 1, 1},
+     {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 10}, {IN, A, 1, 2001}, {OUT, A, 2001, 1, 1000}, {SILENCE},
+     {WAIT, .seq = 10}, {IN, A, 1, 6001}, {EVENT, TCP_EVENT_DRAINED}, {SILENCE})
 /* one later arrived: it may be reordering, so wait a quarter of the round trip */
 CASE(reorder_window, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}, {OUT, A | P, 1001, 1, 1000},
      {WAIT, .seq = 10}, {IN, A, 1, 1, .sack = {{1001, 2001}}}, {SILENCE}, {WAIT, .seq = 2}, {SILENCE},
@@ -488,6 +502,7 @@ int main(void)
         cmocka_unit_test(reset_exact),       cmocka_unit_test(reset_near),       cmocka_unit_test(reset_far),
         cmocka_unit_test(syn_in_window),     cmocka_unit_test(ack_of_future),    cmocka_unit_test(unknown_connection),
         cmocka_unit_test(delayed_ack),       cmocka_unit_test(hole),             cmocka_unit_test(duplicate),
+        cmocka_unit_test(repeats),           cmocka_unit_test(newreno),
         cmocka_unit_test(overlap),           cmocka_unit_test(keepalive_answered), cmocka_unit_test(tail_probe),
         cmocka_unit_test(fast_repair),       cmocka_unit_test(reorder_window),   cmocka_unit_test(zero_window),
         cmocka_unit_test(silly_window),      cmocka_unit_test(user_timeout),     cmocka_unit_test(keepalive),

@@ -201,11 +201,74 @@ static void delivery(void **state)
     tcp_track_deinit(&t);
 }
 
+/* a black hole: what was not sacked is lost, and nothing is longer than asked for */
+static void resegment(void **state)
+{
+    struct tcp_track t;
+    struct tcp_delivery d = {.now = 5, .rtt_min_ns = 1};
+    const uint16_t lens[] = {500, 500, 500, 333};
+    uint64_t at_pos = 1;
+
+    (void)state;
+    tcp_track_init(&t);
+    assert_false(tcp_track_resegment(&t, 500));
+    for (int i = 0; i < 3; i++) {
+        tcp_track_reserve(&t);
+        tcp_track_sent(&t, 1 + 1000u * (unsigned)i, i == 2 ? 833 : 1000, 1);
+    }
+    tcp_track_sacked(&t, 1001, 2001, &d);
+    assert_true(tcp_track_resegment(&t, 500));
+    tcp_track_check(&t, 1, 2834);
+    assert_int_equal(tcp_track_sacked_bytes(&t), 1000);
+    assert_int_equal(tcp_track_lost_bytes(&t), 1833);
+    assert_int_equal(tcp_track_pipe(&t), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+        struct tcp_sent *s = tcp_track_lost(&t);
+
+        assert_int_equal(s->start, at_pos);
+        assert_int_equal(s->len, lens[i]);
+        tcp_track_resent(&t, s, 10);
+        at_pos += lens[i] + (i == 1 ? 1000u : 0);
+    }
+    assert_null(tcp_track_lost(&t));
+    tcp_track_deinit(&t);
+}
+
+/* without SACK: repeats are counted, bytes never twice, and a partial acknowledgement names what is missing */
+static void guesses(void **state)
+{
+    struct tcp_track t;
+    struct tcp_delivery d = {.now = 5, .rtt_min_ns = 1};
+
+    (void)state;
+    tcp_track_init(&t);
+    for (unsigned i = 0; i < 6; i++) {
+        tcp_track_reserve(&t);
+        tcp_track_sent(&t, 1 + 100u * i, 100, 1 + i);
+    }
+    for (int i = 0; i < 3; i++)
+        tcp_track_duplicate(&t, &d);
+    assert_int_equal(d.bytes, 300);
+    assert_int_equal(d.rtt_ns, 0);
+    assert_int_equal(tcp_track_sacked_count(&t), 3); /* the second to the fourth, for all we know */
+    tcp_track_acked(&t, 201, &d);                    /* but the third is missing */
+    assert_int_equal(d.bytes, 400);
+    assert_int_equal(tcp_track_missing(&t)->start, 201);
+    assert_int_equal(tcp_track_sacked_count(&t), 2);
+    tcp_track_check(&t, 201, 601);
+    tcp_track_acked(&t, 601, &d);
+    assert_int_equal(d.bytes, 500); /* the fifth, guessed instead of the third, was not counted; the sixth was */
+    assert_true(tcp_track_empty(&t));
+    tcp_track_deinit(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(model),
         cmocka_unit_test(delivery),
+        cmocka_unit_test(resegment),
+        cmocka_unit_test(guesses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
