@@ -179,9 +179,13 @@ bool tcp_stack_full(struct tcp_stack *stack);
 void tcp_stack_feed(struct tcp_stack *stack);
 void tcp_peer_ready(struct tcp_peer *peer);
 
-/* The pool's last chunks are kept for those who can give some back: a quarter for receivers, as two stacks whose memory
- * is all in send queues would wait for one another for ever; an eighth of it for bytes in order, which a reader takes,
- * unlike early ones. */
+/* The budget is the pool's. As it is spent, those go without who can wait most easily, in this order:
+ *      half     receive windows grow no more
+ *      3/4      writers wait (two stacks whose memory is all in send queues would wait for one another for ever), and
+ *               windows are offered only TCP_WINDOW_SCARCE: what was offered before is honoured
+ *      7/8      bytes beyond a hole are refused, and come again: nobody can read them yet
+ *      all      bytes in order push out early ones of the same connection (tcp_recvq); after that they too are refused
+ * Nothing that was acknowledged, and no connection, is given up. */
 static inline size_t tcp_stack_chunks_free(const struct tcp_stack *stack)
 {
     return stack->config.pool->chunks_max - stack->config.pool->chunks_out;
@@ -190,6 +194,12 @@ static inline size_t tcp_stack_chunks_free(const struct tcp_stack *stack)
 static inline size_t tcp_stack_chunks_kept(const struct tcp_stack *stack, bool from_writers)
 {
     return stack->config.pool->chunks_max / (from_writers ? 4 : 8);
+}
+
+/* tcp_stack_scarce - the share 1/part of the budget or less is left. */
+static inline bool tcp_stack_scarce(const struct tcp_stack *stack, size_t part)
+{
+    return tcp_stack_chunks_free(stack) <= stack->config.pool->chunks_max / part;
 }
 
 /* -- tcp_conn.c */

@@ -245,7 +245,7 @@ static bool input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, 
         if (c->sack_ok && r.duplicate.start != r.duplicate.end)
             c->dsack = r.duplicate;
         ack_schedule(c, len, hole || r.early || r.in_order == 0, now);
-        if (r.in_order || r.early)
+        if ((r.in_order || r.early) && !tcp_stack_scarce(c->stack, 2))
             tcp_window_arrived(&c->window, len, unread, now);
         if (r.in_order)
             tcp_conn_event(c, TCP_EVENT_READABLE);

@@ -137,7 +137,7 @@ static void put_ack(struct tcp_conn *c, struct tcp_header *h, bool bare)
     if (h->flags & TCP_SYN)
         c->window.shift = 0; /* the window of a SYN is never scaled, RFC 7323 section 2.2 */
     h->ack = c->irs + (uint32_t)next;
-    h->window = tcp_window_offer(&c->window, c->recvq.bytes.base, next, c->mss);
+    h->window = tcp_window_offer(&c->window, c->recvq.bytes.base, next, c->mss, tcp_stack_scarce(c->stack, 4));
     c->window.shift = shift;
     c->last_ack_sent = next;
     c->rcv_unacked = 0;

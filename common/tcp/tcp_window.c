@@ -53,16 +53,17 @@ void tcp_window_arrived(struct tcp_window *w, size_t bytes, size_t unread, ts_t 
     w->round_bytes = 0;
 }
 
-static uint64_t edge_wanted(const struct tcp_window *w, uint64_t head, uint64_t next)
+static uint64_t edge_wanted(const struct tcp_window *w, uint64_t head, uint64_t next, bool scarce)
 {
     uint64_t most = (uint64_t)UINT16_MAX << w->shift;
+    uint32_t size = scarce ? MIN(w->size, TCP_WINDOW_SCARCE) : w->size;
 
-    return MAX(w->edge, MIN(head + w->size, next + most));
+    return MAX(w->edge, MIN(head + size, next + most));
 }
 
-bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss)
+bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss, bool scarce)
 {
-    uint64_t more = edge_wanted(w, head, next) - w->edge;
+    uint64_t more = edge_wanted(w, head, next, scarce) - w->edge;
     uint64_t left = w->edge - MIN(w->edge, next);
 
     /* two segments are worth a packet only when the peer may be short of window; else the data's own ACKs say it */
@@ -70,9 +71,9 @@ bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, ui
            (more >= w->size / 4 || left < MAX((uint64_t)w->size / 4, 2 * (uint64_t)mss));
 }
 
-uint16_t tcp_window_offer(struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss)
+uint16_t tcp_window_offer(struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss, bool scarce)
 {
-    uint64_t wanted = edge_wanted(w, head, next);
+    uint64_t wanted = edge_wanted(w, head, next, scarce);
 
     if (wanted - w->edge >= MIN((uint64_t)w->size / 2, (uint64_t)mss))
         w->edge = wanted;

@@ -15,7 +15,8 @@
 
 #include "common/base/ts.h"
 
-#define TCP_WINDOW_START (256u * 1024)
+#define TCP_WINDOW_START  (256u * 1024)
+#define TCP_WINDOW_SCARCE (64u * 1024) /* when memory is short */
 
 struct tcp_window {
     uint64_t edge;     /* first position the peer may not send */
@@ -40,11 +41,12 @@ void tcp_window_rtt(struct tcp_window *w, uint64_t rtt_ns);
 /* tcp_window_arrived - so many bytes came that had not been here; unread: those in order that waited for the reader. */
 void tcp_window_arrived(struct tcp_window *w, size_t bytes, size_t unread, ts_t now);
 
-/* tcp_window_due - an acknowledgement should go out only because the edge can move far enough. */
-bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss);
+/* tcp_window_due - an acknowledgement should go out only because the edge can move far enough; scarce: as below. */
+bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss, bool scarce);
 
 /* tcp_window_offer - the value for the header's field, moving the edge if that is worth it. head: first unread
- * position, next: first position not received (the FIN included). */
-uint16_t tcp_window_offer(struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss);
+ * position, next: first position not received (the FIN included). scarce: memory is short, the edge moves to
+ * TCP_WINDOW_SCARCE at most. */
+uint16_t tcp_window_offer(struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss, bool scarce);
 
 #endif

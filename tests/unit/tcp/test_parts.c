@@ -54,7 +54,7 @@ static void window_edge(void **state)
     assert_int_equal(w.shift, 5);
     w.edge = 1;
     for (int i = 0; i < 20000; i++) {
-        uint16_t field = tcp_window_offer(&w, head, next, 1240);
+        uint16_t field = tcp_window_offer(&w, head, next, 1240, i % 100 < 20);
         uint64_t offered = next + ((uint64_t)field << w.shift);
 
         assert_true(w.edge >= edge); /* never back */
