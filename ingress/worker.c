@@ -19,8 +19,8 @@
 #define SPARE_CHUNKS         256               /* kept for the next stream: 4 MiB a worker */
 #define RECEIVE_BATCHES      16                /* then other work gets its turn */
 #define SWEEP_NS             (5 * TS_S)        /* an expired node is noticed within this */
-#define HANDSHAKE_SHARE      2                 /* handshakes may take half the time before we are under load: 100,000 nodes that
-                                                * renew their sessions take a fifth of a core */
+/* Handshakes may take half the time before we are under load: 100,000 nodes that renew take a fifth of a core. */
+#define HANDSHAKE_SHARE      2
 #define HANDSHAKES_MEASURED  64                /* each so many the limit follows what they take */
 #define HANDSHAKES_PER_S_MIN 100
 #define CONNS_MAX            (1u << 20)

@@ -64,7 +64,7 @@ struct wg_config {
     X(HALF, "half")                         /* an initiation for us from a key that is no peer: see `half` */          \
     X(DROP_MALFORMED, "malformed")          /* length or type */                                                       \
     X(DROP_MAC1, "bad_mac1")                                                                                           \
-    X(DROP_RATE, "rate_limited")            /* under load: over the source's limit, or no cookie left */                              \
+    X(DROP_RATE, "rate_limited")            /* under load: over the source's limit, or no cookie left */              \
     X(DROP_UNKNOWN_INDEX, "unknown_index")                                                                             \
     X(DROP_CRYPTO, "bad_crypto")            /* an AEAD or a DH failed */                                               \
     X(DROP_REPLAY, "replay")                /* counter seen, or stamp not newer, or initiations too fast */            \

@@ -5,13 +5,13 @@
 
 #include "common/base/bug.h"
 
-#define STICKY_NS       TS_S           /* both stock implementations: under load for 1 s after the queue was last long */
-#define SOURCE_NS       (TS_S / 20)    /* both stock implementations, ratelimiter: 20 a second */
-#define SOURCE_BURST_NS (5 * SOURCE_NS) /* and 5 at once */
+#define STICKY_NS          TS_S            /* both stock ones: under load for 1 s after the queue was last long */
+#define SOURCE_NS          (TS_S / 20)     /* both stock ones, ratelimiter: 20 a second */
+#define SOURCE_BURST_NS    (5 * SOURCE_NS) /* and 5 at once */
 #define HANDSHAKE_BURST_NS (TS_S / 4)
-#define COOKIE_NS       (TS_S / 4000)  /* 2.5 % of a core: 6 µs each, measured 2026-11 */
-#define COOKIE_BURST_NS (TS_S / 20)
-#define V6_PREFIX_BYTES 8
+#define COOKIE_NS          (TS_S / 4000) /* 2.5 % of a core: 6 µs each, measured 2026-11 */
+#define COOKIE_BURST_NS    (TS_S / 20)
+#define V6_PREFIX_BYTES    8
 
 static ts_t relaxed(const _Atomic ts_t *at)
 {

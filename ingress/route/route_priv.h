@@ -2,8 +2,8 @@
  *
  * A million rows are to cost at most 300 bytes each beyond their names. So a row is one stretch of memory: the row
  * itself, then its claims, names, endpoints, ports, addresses, preshared key and texts; and the rows of a table are cut
- * from large blocks, which cost no header each and go back whole. A claim is one node's entry for one name; claims of several nodes for the same name hang in the feed's order
- * behind the first, and only that first one is in the map. */
+ * from large blocks, which cost no header each and go back whole. A claim is one node's entry for one name; claims of
+ * several nodes for the same name hang in the feed's order behind the first, and only that first one is in the map. */
 #ifndef ROUTE_ROUTE_PRIV_H
 #define ROUTE_ROUTE_PRIV_H
 

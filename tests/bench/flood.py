@@ -72,7 +72,8 @@ class Bench:
         node = {"key_file": "node.key",
                 "ingresses": [{"name": "bench", "public_key": self.key, "endpoint": f"192.0.2.1:{UDP_PORT}"}],
                 "services": [{"name": NAME, "ports": [PUBLIC_PORT], "funnel": True, "forward": "127.0.0.1:8080"}]}
-        for name, content in (("ingress.yaml", ingress), ("node.yaml", node), ("nodes.json", {"version": 1, "nodes": [row]})):
+        feed = {"version": 1, "nodes": [row]}
+        for name, content in (("ingress.yaml", ingress), ("node.yaml", node), ("nodes.json", feed)):
             (directory / name).write_text(json.dumps(content))
         self.processes = []
 
@@ -103,8 +104,8 @@ class Bench:
 
     def answers(self):
         """Datagrams that left for forged sources."""
-        line = next(line for line in Path("/proc/net/dev").read_text().splitlines() if line.strip().startswith("flood:"))
-        return int(line.split()[10])
+        lines = [line.split() for line in Path("/proc/net/dev").read_text().splitlines()]
+        return int(next(line[10] for line in lines if line[0] == "flood:"))
 
     def round(self, kind, seconds):
         """One flood from before to after what is measured."""
@@ -145,7 +146,8 @@ def main():
         finally:
             bench.stop()
     for kind, rows in seen.items():
-        for figure, unit in (("rate", "datagrams/s"), ("gbit_per_s", "Gbit/s"), ("cpu_pct", "%"), ("answers_per_s", "1/s")):
+        for figure, unit in (("rate", "datagrams/s"), ("gbit_per_s", "Gbit/s"), ("cpu_pct", "%"),
+                             ("answers_per_s", "1/s")):
             results.add(f"flood_{figure}", [row[figure] for row in rows], unit, kind=kind)
         if kind != "short":
             ratios = [row["bytes_per_cpu_s"] / control["bytes_per_cpu_s"] for row, control in zip(rows, seen["short"])]

@@ -1,8 +1,8 @@
 #!/bin/bash
 # What a flood of WireGuard initiations costs the streams that are already there.
 #   tests/bench/flood.sh [--quick] [--json FILE]     --quick: fewer and shorter rounds, at most 50 s once built
-# One ingress with a bulk stream at full speed, and 50,000 initiations a second from forged sources with a mac1 that is
-# right, against an equal flood that fails on its length. Everything runs in network namespaces that end with the script.
+# One ingress with a bulk stream at full speed, and 50,000 initiations a second from forged sources with a mac1 that
+# is right, against an equal flood that fails on its length. Everything runs in network namespaces that end with it.
 # FUNNEL_BIN=DIR uses programs that are built already (with tests).
 set -euo pipefail
 cd "$(dirname "$0")/../.."

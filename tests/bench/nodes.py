@@ -99,8 +99,8 @@ class Players:
 
     def __init__(self, ingress, count, seed):
         self.popen = subprocess.Popen(
-            [BIN / "tests/manynodes", "--key", ingress.public_key, "--to", f"127.0.0.1:{UDP_PORT}", "--nodes", str(count),
-             "--seed", seed], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            [BIN / "tests/manynodes", "--key", ingress.public_key, "--to", f"127.0.0.1:{UDP_PORT}",
+             "--nodes", str(count), "--seed", seed], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self):
         self.popen.stdin.write("\n")

@@ -293,7 +293,8 @@ int main(int argc, char **argv)
             ok = ok && which != '?' && option(which, optarg);
     }
     if (!ok || optind != argc || !m.seed || !m.nodes_count || (!keys && !m.to.port) || crypto_init() != 0) {
-        fprintf(stderr, "usage: manynodes --nodes N --seed TEXT (--keys | --key PUBLIC --to ADDRESS:PORT [--rate N])\n");
+        fprintf(stderr, "usage: manynodes --nodes N --seed TEXT "
+                        "(--keys | --key PUBLIC --to ADDRESS:PORT [--rate N])\n");
         return 2;
     }
     m.nodes = calloc(m.nodes_count, sizeof(*m.nodes));

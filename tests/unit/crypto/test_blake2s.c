@@ -110,9 +110,30 @@ static void threads_have_their_own(void **state)
     (void)state;
 }
 
+/* a kept key gives the MACs that the key gives */
+static void kept_key(void **state)
+{
+    uint8_t key[32], message[200], expect[BLAKE2S_MAC_BYTES], mac[BLAKE2S_MAC_BYTES];
+    struct blake2s_key kept;
+
+    for (size_t i = 0; i < sizeof(message); i++)
+        message[i] = (uint8_t)(i * 7);
+    for (size_t len = 1; len <= sizeof(message); len++) {
+        size_t key_len = 1 + len % sizeof(key);
+
+        memset(key, (int)len, sizeof(key));
+        blake2s_key_init(&kept, key, key_len);
+        blake2s_mac(expect, key, key_len, message, len, NULL, 0);
+        blake2s_key_mac(&kept, mac, message, len / 3, message + len / 3, len - len / 3);
+        assert_memory_equal(mac, expect, sizeof(mac));
+    }
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kept_key),
         cmocka_unit_test(hash_of_abc),
         cmocka_unit_test(hash_may_overwrite_its_input),
         cmocka_unit_test(mac_depends_on_every_part),
