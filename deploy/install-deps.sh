@@ -3,6 +3,7 @@
 #   deploy/install-deps.sh [build] [demo] [test] [fresh]      default: build
 #   build  compile both programs          demo  fetch a page through them
 #   test   the whole of tests/run.sh      fresh a clean Debian root (tests/fresh.sh, tests/docker.sh)
+# Go (1.26.6 or newer) and cargo, for the suite interop, are not packaged there: install them yourself.
 set -euo pipefail
 
 . /etc/os-release

@@ -17,14 +17,18 @@ import (
 )
 
 // wireguardGo is golang.zx2c4.com/wireguard, which `wireguard` on other systems and most Go programs are.
-type wireguardGo struct{ device *device.Device }
+type wireguardGo struct {
+	tap    *tap
+	device *device.Device
+}
 
 func startWireguardGo(p *Peer) carrier {
 	level := device.LogLevelSilent
 	if os.Getenv("V") != "" {
 		level = device.LogLevelVerbose
 	}
-	d := device.NewDevice(p.packets.tap(), conn.NewDefaultBind(), device.NewLogger(level, p.name+": "))
+	tap := p.packets.tap()
+	d := device.NewDevice(tap, conn.NewDefaultBind(), device.NewLogger(level, p.name+": "))
 	own, ingress := p.key.Raw32(), p.in.key.Public().Raw32()
 	var config strings.Builder
 	fmt.Fprintf(&config, "private_key=%s\nlisten_port=%d\n", hex.EncodeToString(own[:]), p.udp)
@@ -40,10 +44,13 @@ func startWireguardGo(p *Peer) carrier {
 	}
 	must(p.t, d.IpcSet(config.String()))
 	must(p.t, d.Up())
-	return wireguardGo{d}
+	return wireguardGo{tap, d}
 }
 
-func (w wireguardGo) close() { w.device.Close() }
+func (w wireguardGo) close() {
+	w.tap.Close() // first, or a dying device goes on taking packets, one lost here and one there
+	w.device.Close()
+}
 
 func TestWireguardGo(t *testing.T) {
 	t.Parallel()
