@@ -32,6 +32,7 @@
 #include "ingress/limits.h"
 #include "ingress/mailbox.h"
 #include "ingress/sandbox/sandbox.h"
+#include "ingress/sandbox/sandbox_filter.h"
 #include "ingress/worker.h"
 
 #define KEYS_MAX        16             /* 8 identities with a previous key each */
@@ -605,8 +606,11 @@ static void stop_workers(struct server *s)
 
 int server_run(int ipc_fd)
 {
-    /* newer libuv would hand its work to io_uring, which goes past any list of system calls */
-    if (setenv("UV_USE_IO_URING", "0", 1) != 0 || sandbox_hide_memory() != 0)
+    int refused = sandbox_filter_no_io_uring();
+
+    if (refused != 0)
+        log_error("sandbox", "event=filter_failed error=\"%s\"", err_str(refused));
+    if (refused != 0 || sandbox_hide_memory() != 0)
         return 1;
     struct server *s = calloc(1, sizeof(*s));
 

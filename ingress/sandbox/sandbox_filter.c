@@ -25,6 +25,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -127,6 +128,25 @@ size_t sandbox_filter_build(struct sock_filter out[SANDBOX_FILTER_MAX], uint32_t
     return p.len;
 }
 
+static int install(struct sock_filter *code, size_t len)
+{
+    struct sock_fprog program = {.len = (unsigned short)len, .filter = code};
+
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ? 0 : -errno;
+}
+
+int sandbox_filter_no_io_uring(void)
+{
+    static const struct rule rule = {SYS_io_uring_setup, RULE_REFUSE, 0, 0, ENOSYS};
+    struct sock_filter code[SANDBOX_FILTER_MAX];
+    struct program p = {.code = code};
+
+    load(&p, offsetof(struct seccomp_data, nr));
+    add_rule(&p, &rule);
+    verdict(&p, SECCOMP_RET_ALLOW);
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? install(code, p.len) : -errno;
+}
+
 /* A handler: only what signal-safety(7) lists. It was reset to the default by being called (SA_RESETHAND), and so the
  * raise ends the process, where the supervisor sees it. */
 static void on_denied(int signum, siginfo_t *info, void *context)
@@ -148,11 +168,9 @@ static void on_denied(int signum, siginfo_t *info, void *context)
 int sandbox_filter_enter(void)
 {
     struct sock_filter code[SANDBOX_FILTER_MAX];
-    struct sock_fprog program = {.filter = code};
     struct sigaction action = {.sa_sigaction = on_denied, .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER};
 
-    program.len = (unsigned short)sandbox_filter_build(code, (uint32_t)getpid());
     if (sigaction(SIGSYS, &action, NULL) != 0)
         return -errno;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ? 0 : -errno;
+    return install(code, sandbox_filter_build(code, (uint32_t)getpid()));
 }

@@ -15,6 +15,12 @@
 /* sandbox_filter_build - the program. self: our pid, whom alone we may signal. Returns its length. */
 size_t sandbox_filter_build(struct sock_filter out[SANDBOX_FILTER_MAX], uint32_t self);
 
+/* sandbox_filter_no_io_uring - from now on the kernel has no io_uring for us (ENOSYS), and no_new_privs is set.
+ * libuv 1.49 and later set up a ring with every loop, whatever UV_USE_IO_URING says; one that was set up before
+ * sandbox_filter_enter would have to be served after it, and a ring goes past any list of system calls. Call it before
+ * the first loop. 0 or -errno. */
+int sandbox_filter_no_io_uring(void) __attribute__((warn_unused_result));
+
 /* sandbox_filter_enter - put it in force for this thread and all that it starts, for good. Needs no_new_privs.
  * From then on a call that is not on the list writes a line to standard error that names its number, and ends the
  * process by SIGSYS; one by another architecture's numbers ends it without a word.
