@@ -6,10 +6,11 @@ import threading
 import pytest
 
 import visitor
+from fakenode import FakeNode, gives_addresses, how
 from ports import free_port
 from processes import run, wait_for
 from visitor import UNRECOGNIZED_NAME
-from world import INGRESS, service
+from world import INGRESS, new_key, service, write_secret
 
 
 @pytest.fixture
@@ -263,3 +264,71 @@ def test_half_open_hello_survives_a_reload(world, website, authority):
         write(visitor.request("site.test"))
         assert b"200" in read()
         sock.shutdown(socket.SHUT_RDWR)
+
+
+def test_identity_changes_its_key_often(make_world):
+    """A new key while streams of the old one live, more often than there is room for keys: visitors are served."""
+    rotations = 10
+    world = make_world()
+    keys = [new_key() for _ in range(rotations)]
+    node = world.add_raw_node()
+    node.config["ingresses"] = [{"name": f"key{i}", "public_key": public} for i, (_, public) in enumerate(keys)]
+    port = free_port()  # the ingress calls: a node takes seconds to notice that a key is no longer answered
+    node.config["listen"] = [f"127.0.0.1:{port}"]
+    world.ingress.rows[0]["endpoints"] = [f"127.0.0.1:{port}"]
+    write_secret(world.ingress.directory / "ingress.key", keys[0][0])
+    world.start(sessions=False)
+    streams = []
+    for i, (private, _) in enumerate(keys):
+        if i > 0:
+            write_secret(world.ingress.directory / "ingress.key", private)
+            world.ingress.reload()
+        streams += world.raw_pair()
+        streams[-1].sendall(b"key %d" % i)
+        assert visitor.read_exactly(streams[-2], 5) == b"key %d" % i
+    for sock in streams:
+        sock.close()
+    assert "table is full" not in world.ingress.log()
+
+
+def test_reload_to_many_tailnets(world, website, authority):
+    """Larger tables than at the start need no other system calls than it."""
+    world.start()
+    world.ingress.config["tailnets"] = [{"name": f"tailnet{i}", "identity": "default"} for i in range(300)]
+    world.ingress.write_config()
+    world.ingress.reload()
+    assert page_is_served(world, website, authority)
+
+
+@pytest.fixture
+def undecided(make_world):
+    """A world with a node that has a visitor's offer and never answers; and this visitor."""
+    world = make_world()
+    gives_addresses(world)
+    world.ingress.config["offer"] = {"timeout": "20s"}
+    silent = FakeNode(world, "silent", v6=how())
+    world.start()
+    with visitor.connect(world.ingress.port) as sock:
+        sock.sendall(visitor.client_hello("silent.test"))
+        wait_for("the node has the offer", lambda: silent.events("offer"))
+        yield world, sock
+
+
+def test_offer_under_way_follows_a_new_key(undecided):
+    """The node was replaced by another: that one is offered the visitor."""
+    world, sock = undecided
+    successor = FakeNode(world, "successor", v6=how(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "echo"))
+    world.ingress.rows = [{**successor.row, "id": "silent", "names": ["silent.test"]}]
+    world.ingress.write_feed()
+    world.ingress.reload()
+    successor.start()
+    assert sock.recv(1) == bytes([visitor.RECORD_HANDSHAKE]), "its own hello, sent back"
+
+
+def test_offer_under_way_of_a_node_that_opts_out(undecided):
+    world, sock = undecided
+    world.ingress.rows[0]["funnel"] = {"admin": False, "node": "ask"}
+    world.ingress.write_feed()
+    world.ingress.reload()
+    assert visitor.verdict(sock) == UNRECOGNIZED_NAME
+    world.ingress.access(reason="not_opted_in")
