@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -158,6 +159,21 @@ func (in *Ingress) kill() {
 	syscall.Kill(-in.cmd.Process.Pid, syscall.SIGKILL)
 	<-in.ended
 	in.cmd = nil
+	eventually(in.t, "its server is gone too, and its ports are free", 10*time.Second, func() bool {
+		for _, address := range append(slices.Collect(maps.Values(in.tls)), in.proxy, in.raw) {
+			listener, err := net.Listen("tcp", address)
+			if err != nil {
+				return false
+			}
+			listener.Close()
+		}
+		socket, err := net.ListenPacket("udp", in.udp.String())
+		if err != nil {
+			return false
+		}
+		socket.Close()
+		return true
+	})
 }
 
 func (in *Ingress) close() {

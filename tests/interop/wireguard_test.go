@@ -43,7 +43,8 @@ func startWireguardGo(p *Peer) carrier {
 		fmt.Fprintf(&config, "persistent_keepalive_interval=%d\n", p.keepalive)
 	}
 	must(p.t, d.IpcSet(config.String()))
-	must(p.t, d.Up())
+	// a socket of its life before may still be closing
+	eventually(p.t, "wireguard-go comes up", 5*time.Second, func() bool { return d.Up() == nil })
 	return wireguardGo{tap, d}
 }
 
