@@ -77,6 +77,7 @@ struct supply *supply_load(const char *file, uint32_t number, struct config_erro
     if (ingress_config_load(file, s->text, s->text_len, errors, &s->config) != 0)
         goto failed;
     load_keys(s, errors);
+    crypto_wipe_stack();
     if (errors->count == 0)
         return s;
 failed:
@@ -178,6 +179,7 @@ int supply_send(const struct supply *s, const struct sockets *sockets, uint32_t 
         rc = send_config(s, ipc_fd);
     for (size_t i = 0; i < s->keys_count && rc == 0; i++)
         rc = send_key(s, &s->keys[i], ipc_fd);
+    crypto_wipe_stack();
     for (size_t i = 0; i < s->config->listen_count && rc == 0; i++)
         rc = send_listener(s, i, sockets, held, ipc_fd);
     if (rc == 0 && !held)

@@ -30,6 +30,11 @@ void crypto_wipe(void *secret, size_t len)
     sodium_memzero(secret, len);
 }
 
+void crypto_wipe_stack(void)
+{
+    sodium_stackzero((size_t)32 * 1024); /* deeper than reading and sending a key goes, sanitizers' frames included */
+}
+
 bool crypto_equal(const void *a, const void *b, size_t len)
 {
     return sodium_memcmp(a, b, len) == 0;

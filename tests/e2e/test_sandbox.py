@@ -43,10 +43,17 @@ def test_server_has_no_privileges(site_world, website, authority):
     assert re.search(r"Max core file size +0 +0 ", limits)
 
 
+def leaks_are_not_looked_for(ingress):
+    """The leak checker attaches to its own process, which one that has changed user does not allow (newer ones say so
+    and fail); the other tests look for leaks."""
+    ingress.env["ASAN_OPTIONS"] = ":".join(filter(None, [ingress.env.get("ASAN_OPTIONS"), "detect_leaks=0"]))
+
+
 @as_root
 def test_server_runs_as_another_user(site_world, website, authority):
     world = site_world
     world.ingress.config["user"] = "64998:64997"
+    leaks_are_not_looked_for(world.ingress)
     open_to_others(world.ingress.directory)
     os.chown(world.ingress.directory / "state", 64998, 64997)
     world.start()
@@ -62,6 +69,7 @@ def test_server_runs_as_another_user(site_world, website, authority):
 def test_feed_its_user_cannot_read_fails_at_start(site_world):
     ingress = site_world.ingress
     ingress.config["user"] = "64998"
+    leaks_are_not_looked_for(ingress)
     open_to_others(ingress.directory)
     ingress.write_config()
     ingress.write_feed()
