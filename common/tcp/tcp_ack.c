@@ -88,7 +88,8 @@ static bool duplicate(const struct tcp_conn *c, const struct tcp_header *h, uint
     bool told = loss && (loss->repair == TCP_REPAIR_RECOVERY ||
                          (loss->repair == TCP_REPAIR_NONE && c->snd_una > loss->recovery_end));
 
-    return !c->sack_ok && told && bare && ack == c->snd_una && ack + ((uint64_t)h->window << c->snd_shift) == c->snd_edge;
+    return !c->sack_ok && told && bare && ack == c->snd_una &&
+           ack + ((uint64_t)h->window << c->snd_shift) == c->snd_edge;
 }
 
 void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, bool bare, ts_t now)

@@ -13,8 +13,8 @@
  * short-term one follows losses that came while not probing, and is forgotten with the next probe.
  *
  * Three things differ from the draft, by measurement (docs/decisions/0040): what counts as too much is 5 % and not 2 %;
- * it counts so in every state, where the draft's short-term bounds follow any loss while it does not probe; and loss ends
- * STARTUP only when the rate has stopped growing too, since a full queue does both. */
+ * it counts so in every state, where the draft's short-term bounds follow any loss while it does not probe; and loss
+ * ends STARTUP only when the rate has stopped growing too, since a full queue does both. */
 #include "common/base/bug.h"
 #include "common/tcp/tcp_cc.h"
 

@@ -4,8 +4,8 @@
  * CLOSED or, leaving a tcp_timewait behind, in TIME-WAIT; the owner ends with tcp_release or tcp_abort. An orderly end
  * is no event of its own: the owner saw EOF and DRAINED. With an error it gets CLOSED.
  *
- * Memory: the struct, and while bytes are held chunks of the pool, while it sends a tcp_sender and the scoreboard, while
- * there is a hole the list of early ranges. An idle connection owns the struct alone. */
+ * Memory: the struct, and while bytes are held chunks of the pool, while it sends a tcp_sender and the scoreboard,
+ * while there is a hole the list of early ranges. An idle connection owns the struct alone. */
 #include "common/tcp/tcp_conn_priv.h"
 
 #include <errno.h>

@@ -107,7 +107,7 @@ struct tcp_conn {
     bool mss_tried_again : 1; /* after a black hole */
     uint8_t snd_shift;      /* of the windows the peer sends */
     uint8_t syn_tries, keepalive_tries, persist_backoff;
-    uint8_t acks_more;      /* as many acknowledgements are due after the next one: each segment out of order gets its own */
+    uint8_t acks_more;      /* due after the next one: each segment out of order gets its own */
     uint8_t mss_timeouts;   /* timeouts in a row of a full segment while nothing else came through; see tcp_mss.c */
     uint16_t mss;           /* payload of a full segment */
     uint16_t mss_agreed;    /* what both sides' options allow; mss is less behind a black hole */
@@ -277,8 +277,8 @@ bool tcp_mss_timed_out(struct tcp_conn *c, ts_t now);
 void tcp_mss_arrived(struct tcp_conn *c, uint16_t len, ts_t now);
 
 /* -- tcp_ack.c */
-/* tcp_conn_acked - an acceptable acknowledgement of everything before `ack`, in a segment at position `at`; bare: there is
- * nothing else in it. */
+/* tcp_conn_acked - an acceptable acknowledgement of everything before `ack`, in a segment at position `at`; bare:
+ * there is nothing else in it. */
 void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, bool bare, ts_t now);
 
 /* -- tcp_output.c */

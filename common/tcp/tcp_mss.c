@@ -1,10 +1,11 @@
 /* tcp_mss.c - paths on which long segments vanish and nobody says so. In the spirit of RFC 4821 (section 7.7, "black
  * holes"): the tunnel sees no ICMP, so the only sign is that a long segment times out again and again.
  *
- * Two timeouts in a row of a segment longer than the least step, while none of full length came through, and the next smaller step is tried: what is
- * in flight is cut anew and goes out from the initial window on. A path that is dead for a while looks the same, so once
- * segments arrive again the full length is tried after half a minute, and when it fails again every ten minutes: each
- * trial in a real black hole costs about a second. The timeouts back off as ever. docs/decisions/0041 */
+ * Two timeouts in a row of a segment longer than the least step, while none of full length came through, and the next
+ * smaller step is tried: what is in flight is cut anew and goes out from the initial window on. A path that is dead
+ * for a while looks the same, so once segments arrive again the full length is tried after half a minute, and when it
+ * fails again every ten minutes: each trial in a real black hole costs about a second. The timeouts back off as ever.
+ * docs/decisions/0041 */
 #include "common/base/bug.h"
 #include "common/tcp/tcp_conn_priv.h"
 
@@ -13,7 +14,7 @@
 #define RETRY_LATER_NS  (600 * TS_S) /* RFC 4821 section 7.7 */
 #define STEP_MIN_SHARE  20           /* a step smaller than one part in so many finds no other path */
 
-/* what an IPv6 path must carry, less headers of a tunnel; half of an Ethernet frame; what any IPv4 path carries; the least */
+/* a payload IPv6 paths carry; two in between; what fits any IPv4 link still in use */
 static const uint16_t steps[] = {1220, 1024, 536, 256};
 
 /* the next step below what did not arrive; 0: there is none */

@@ -184,8 +184,8 @@ static size_t emit(struct tcp_conn *c, uint8_t *buf, uint8_t flags, uint64_t sta
     return ip_len + header_len + len;
 }
 
-/* Bytes leave at the pace: what is ahead of it by more than a quantum waits until it has caught up. A quantum of delay in
- * being called is made good, else a busy host's late timers would make the path look slow. */
+/* Bytes leave at the pace: what is ahead of it by more than a quantum waits until it has caught up. A quantum of
+ * delay in being called is made good, else a busy host's late timers would make the path look slow. */
 static void pace(struct tcp_conn *c, uint16_t len, ts_t now)
 {
     uint64_t rate = c->tx->cc.ops->pacing_rate(&c->tx->cc, c->rtt.srtt_ns);

@@ -38,8 +38,8 @@ struct tcp_rate_sample {
     bool valid;               /* a whole segment was delivered; else all of this is 0 */
 };
 
-/* tcp_rate_sent - a segment goes out, for the first time or again. in_flight: bytes travelling with it; restart: nothing
- * travelled before it. */
+/* tcp_rate_sent - a segment goes out, for the first time or again. in_flight: bytes travelling with it; restart:
+ * nothing travelled before it. */
 struct tcp_rate_stamp tcp_rate_sent(struct tcp_rate *rate, uint64_t in_flight, bool restart, ts_t now);
 
 /* tcp_rate_acked - `bytes` were newly delivered; stamp, sent_at: of the last sent segment among them, stamp NULL when

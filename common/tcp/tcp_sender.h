@@ -26,8 +26,8 @@ struct tcp_sender {
 /* tcp_sender_wake - the connection's sender, made if need be; NULL: no memory. */
 struct tcp_sender *tcp_sender_wake(struct tcp_conn *c, ts_t now);
 
-/* tcp_sender_algorithm - which one it uses, or would. Without SACK that is CUBIC: one repair a round trip leaves BBR, which
- * does not slow down meanwhile, with ever more to repair. */
+/* tcp_sender_algorithm - which one it uses, or would. Without SACK that is CUBIC: one repair a round trip leaves BBR,
+ * which does not slow down meanwhile, with ever more to repair. */
 const struct tcp_cc_ops *tcp_sender_algorithm(const struct tcp_conn *c);
 
 /* tcp_sender_drop - give it up, and with it everything known of what is in flight. Harmless when there is none. */
@@ -36,8 +36,8 @@ void tcp_sender_drop(struct tcp_conn *c);
 /* tcp_sender_rest_at - when an idle connection gives it up; TS_NEVER: something is in flight, or there is none. */
 ts_t tcp_sender_rest_at(const struct tcp_conn *c);
 
-/* tcp_sender_limited - about to look at more to send, or at what was acknowledged: if there was not enough to send until
- * now, samples of the delivery rate have to know. */
+/* tcp_sender_limited - about to look at more to send, or at what was acknowledged: if there was not enough to send
+ * until now, samples of the delivery rate have to know. */
 void tcp_sender_limited(struct tcp_conn *c);
 
 #endif

@@ -69,8 +69,8 @@ void tcp_track_acked(struct tcp_track *t, uint64_t upto, struct tcp_delivery *d)
 /* tcp_track_sacked - [start, end) arrived, in part perhaps known. Only whole segments are marked. */
 void tcp_track_sacked(struct tcp_track *t, uint64_t start, uint64_t end, struct tcp_delivery *d);
 
-/* tcp_track_duplicate - without SACK: something beyond the first segment arrived, nobody knows what. The earliest that may
- * have counts as sacked; no round trip is measured by it. RFC 5681 section 3.2. */
+/* tcp_track_duplicate - without SACK: something beyond the first segment arrived, nobody knows what. The earliest
+ * that may have counts as sacked; no round trip is measured by it. RFC 5681 section 3.2. */
 void tcp_track_duplicate(struct tcp_track *t, struct tcp_delivery *d);
 
 /* tcp_track_missing - without SACK: an acknowledgement ended before the first segment, so that one is missing; if it

@@ -2,8 +2,8 @@
 
     visitor -- ingress == WireGuard == relay: delay, loss == node -- service
 
-One world a congestion control, round trip and loss. Down is what a visitor reads, sent by the node; up is what it writes,
-sent by the ingress. A figure counts the bytes that arrive after the first seconds, all streams together."""
+One world a congestion control, round trip and loss. Down is what a visitor reads, sent by the node; up is what it
+writes, sent by the ingress. A figure counts the bytes that arrive after the first seconds, all streams together."""
 import argparse
 import sys
 import tempfile

@@ -4,7 +4,8 @@
  * receivers and one back. A case says what the links are like and in which band each flow's share must lie: below it we
  * waste the path, above it (for the one beside which another flow has to live) we take too much.
  *     sim_goodput [--seed S] [--only WORDS]     the cases whose name holds WORDS
- *     sim_goodput --grid [--seconds S]          round trips x losses x algorithms at 100 Mbit/s, for a look, no bands */
+ *     sim_goodput --grid [--seconds S]          round trips x losses x algorithms at 100 Mbit/s, for a look, no bands
+ * */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,14 +279,15 @@ static void grid(const char *only, int seconds)
 
 #define MBIT 1000000ull
 #define ONE_WAY(rtt_ms, mbit, queue_kb, ...)                                                                           \
-    {{.delay_ns = (rtt_ms) * TS_MS / 2, .rate_bps = (mbit) * MBIT, .queue_bytes = (queue_kb) * 1000ull, __VA_ARGS__},   \
+    {{.delay_ns = (rtt_ms) * TS_MS / 2, .rate_bps = (mbit) * MBIT, .queue_bytes = (queue_kb) * 1000ull,                \
+      __VA_ARGS__},                                                                                                    \
      {.delay_ns = (rtt_ms) * TS_MS / 2}}
 #define BBR   TCP_CONGESTION_BBR
 #define CUBIC TCP_CONGESTION_CUBIC
 
 #define LOSSY(rtt_ms, mbit, loss, low)                                                                                 \
-    {#rtt_ms " ms, " #mbit " Mbit/s, " #loss " ppm lost", ONE_WAY(rtt_ms, mbit, (rtt_ms) * (mbit) / 8, .loss_ppm = loss), \
-     1, {BBR}, mbit, 20, 0, {{low, 1}}}
+    {#rtt_ms " ms, " #mbit " Mbit/s, " #loss " ppm lost",                                                              \
+     ONE_WAY(rtt_ms, mbit, (rtt_ms) * (mbit) / 8, .loss_ppm = loss), 1, {BBR}, mbit, 20, 0, {{low, 1}}}
 
 static const struct bulk_case cases[] = {
     LOSSY(20, 50, 0, 0.88),
@@ -325,7 +327,8 @@ static const struct bulk_case cases[] = {
       {.delay_ns = 20 * TS_MS, .loss_ppm = 100000}},
      1, {CUBIC}, 50, 20, 0, {{0.80, 1}}},
     {"no SACK, clean", ONE_WAY(40, 50, 250, .strips_sack = true), 1, {BBR}, 50, 20, 0, {{0.80, 1}}},
-    {"no SACK, 0.1 % lost", ONE_WAY(40, 50, 250, .strips_sack = true, .loss_ppm = 1000), 1, {BBR}, 50, 20, 0, {{0.15, 1}}},
+    {"no SACK, 0.1 % lost", ONE_WAY(40, 50, 250, .strips_sack = true, .loss_ppm = 1000), 1, {BBR}, 50, 20, 0,
+     {{0.15, 1}}},
     {"black hole of 1200 bytes", ONE_WAY(40, 50, 250, .mtu = 1200), 1, {BBR}, 50, 20, 5, {{0.70, 1}}},
     {"black hole of 600 bytes", ONE_WAY(40, 50, 250, .mtu = 600), 1, {BBR}, 50, 20, 8, {{0.60, 1}}},
     /* a CUBIC flow must be able to live beside us, and two of us beside one another */

@@ -1,11 +1,11 @@
-/* sim_linux - our engine against the kernel's TCP, in real time: a TUN device in a network namespace of our own, and between
- * the two a link that loses and delays.
+/* sim_linux - our engine against the kernel's TCP, in real time: a TUN device in a network namespace of our own, and
+ * between the two a link that loses and delays.
  *
  *      kernel socket -- tun0 10.9.0.1 -- [link] -- our stack 10.9.0.2
  *
- * Each case moves bytes one way, in both roles: what we send goes to a kernel listener, what the kernel sends comes from a
- * kernel connect. Every byte is compared, both ends check every checksum, the end must arrive as an end, and where we send
- * the goodput has a floor. Without a TUN device nothing is proven, and the program says so.
+ * Each case moves bytes one way, in both roles: what we send goes to a kernel listener, what the kernel sends comes
+ * from a kernel connect. Every byte is compared, both ends check every checksum, the end must arrive as an end, and
+ * where we send the goodput has a floor. Without a TUN device nothing is proven, and the program says so.
  *     sim_linux [--only WORDS]        needs CAP_SYS_ADMIN, or user namespaces */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -278,7 +278,7 @@ static void packets_move(struct run *r)
 static void sleep_until(struct run *r)
 {
     ts_t next = ts_min(tcp_stack_deadline(r->stack), ts_min(link_next(&r->link[0]), link_next(&r->link[1])));
-    uint64_t wait_ns = MIN(ts_since(next, r->now), 10 * TS_MS); /* the kernel's sockets are looked at that often anyway */
+    uint64_t wait_ns = MIN(ts_since(next, r->now), 10 * TS_MS); /* the kernel's sockets are not waited for */
     struct timespec t = {.tv_nsec = (long)wait_ns};
     struct pollfd fd = {.fd = r->tun, .events = POLLIN};
 
