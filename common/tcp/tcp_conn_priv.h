@@ -138,6 +138,7 @@ struct tcp_conn {
 
     uint64_t bytes_retransmitted;
 };
+_Static_assert(sizeof(struct tcp_conn) <= 600, "all that an idle connection holds");
 
 struct tcp_listener {
     struct tcp_listener *next;
