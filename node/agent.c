@@ -216,8 +216,8 @@ static void on_reload(uv_signal_t *signal, int number)
         return;
     config_errors_init(&errors);
     if (setup_load(a->path, &errors, &setup) != 0) {
-        log_error("reload", "event=failed errors=%zu", errors.count);
         log_errors(&errors);
+        log_error("reload", "event=failed errors=%zu", errors.count);
         return;
     }
     config_changed(&node_config_schema, a->started->config, setup->config, say_restart, NULL);

@@ -10,6 +10,7 @@
 
 #define RETRY_FIRST_NS (5 * TS_S)  /* REKEY_TIMEOUT: WireGuard itself calls again after as long */
 #define RETRY_MAX_NS   (60 * TS_S)
+#define SILENCE_NS     (15 * TS_S) /* three handshakes; WireGuard itself gives up after 90 s, which is long to wonder */
 
 struct session {
     struct list link;
@@ -22,6 +23,8 @@ struct session {
     uint64_t retry_ns;
     bool up;
     bool unresolved; /* said so already */
+    struct loop_timer silence; /* from the first call until an answer, or until that was said */
+    bool silent;               /* said so already */
 };
 
 /* the ingress's addresses inside the tunnel: as configured, or the ULA */
@@ -73,6 +76,23 @@ static void on_retry(struct loop_timer *timer, ts_t now)
     call(container_of(timer, struct session, retry), now);
 }
 
+static void on_silence(struct loop_timer *timer, ts_t now)
+{
+    struct session *s = container_of(timer, struct session, silence);
+
+    (void)now;
+    s->silent = true;
+    log_warn("session", "event=silent ingress=%s after_s=%u hint=\"is public_key the ingress's, is this node in its "
+                        "feed, does UDP pass?\"", s->config->name, (unsigned)(SILENCE_NS / TS_S));
+}
+
+/* not_silent - it answered, or is not called any more. */
+static void not_silent(struct session *s)
+{
+    s->silent = false;
+    loop_timer_arm(s->of->loop, &s->silence, TS_NEVER);
+}
+
 static void on_resolved(struct resolver_query *query, int status, const struct addr *addrs, size_t count, ts_t now)
 {
     struct session *s = container_of(query, struct session, query);
@@ -93,12 +113,15 @@ static void on_resolved(struct resolver_query *query, int status, const struct a
     s->unresolved = false;
     tunnel_peer_endpoints_set(s->peer, endpoints, usable);
     tunnel_peer_initiate(s->peer, now);
+    if (!s->up && !s->silent && !timer_armed(&s->silence.timer))
+        loop_timer_arm(s->of->loop, &s->silence, ts_add(now, SILENCE_NS));
 }
 
 static void free_session(struct session *s, ts_t now)
 {
     resolver_cancel(&s->query);
     loop_timer_arm(s->of->loop, &s->retry, TS_NEVER);
+    not_silent(s);
     tunnel_peer_free(s->peer, now);
     list_remove(&s->link);
     crypto_wipe(s->preshared_key, sizeof(s->preshared_key));
@@ -136,6 +159,7 @@ static void add(struct sessions *of, const struct node_config_ingress *config, c
     s->query.done = on_resolved;
     s->retry_ns = RETRY_FIRST_NS;
     loop_timer_init(&s->retry, on_retry);
+    loop_timer_init(&s->silence, on_silence);
     s->peer = tunnel_peer_new(of->tunnel, &peer, &err, now);
     crypto_wipe(peer.preshared_key, sizeof(peer.preshared_key));
     if (!s->peer)
@@ -164,6 +188,7 @@ static void keep(struct session *s, const struct node_config_ingress *config, ts
     resolver_cancel(&s->query);
     s->retry_ns = RETRY_FIRST_NS;
     loop_timer_arm(s->of->loop, &s->retry, TS_NEVER);
+    not_silent(s);
     if (!has_endpoint(s))
         tunnel_peer_endpoints_set(s->peer, NULL, 0);
     else if (s->up) /* keeps the session; the new endpoint is for when it is lost */
@@ -236,6 +261,7 @@ void sessions_event(struct sessions *of, const struct tunnel_event *event, ts_t 
         s->up = true;
         s->retry_ns = RETRY_FIRST_NS;
         loop_timer_arm(s->of->loop, &s->retry, TS_NEVER);
+        not_silent(s);
         log_info("session", "event=up ingress=%s endpoint=%s", s->config->name, addrport_format(&at.remote, text));
         break;
     case TUNNEL_EVENT_DOWN:

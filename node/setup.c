@@ -76,14 +76,29 @@ static void load_certificates(struct setup *s, const char *file, struct config_e
     for (size_t i = 0; i < s->config->services_count; i++) {
         const struct node_config_service *service = &s->config->services[i];
         char path[PATH_STR], why[WHY_STR];
+        const char *culprit;
 
         if (service->tls != NODE_CONFIG_TLS_TERMINATE)
             continue;
-        snprintf(path, sizeof(path), "services[%zu]", i);
-        s->tls[i] = tls_server_new(service->certificate, service->certificate_key, why, sizeof(why));
+        s->tls[i] = tls_server_new(service->certificate, service->certificate_key, &culprit, why, sizeof(why));
+        snprintf(path, sizeof(path), "services[%zu].%s", i,
+                 culprit == service->certificate_key ? "certificate_key" : "certificate");
         if (!s->tls[i])
-            fault(errors, file, path, "", why);
+            fault(errors, file, path, culprit ? culprit : "", why);
+        else if (!tls_server_fits(s->tls[i], service->name))
+            log_warn("config", "key=%s name=%s warning=\"the certificate is for another name: visitors' browsers will "
+                               "refuse it\"", path, service->name);
     }
+}
+
+/* legal, as a node may be set up before its services are; but more often a forgotten line */
+static void warn_closed(const struct node_config *c)
+{
+    for (size_t i = 0; i < c->services_count; i++)
+        if (c->services[i].funnel)
+            return;
+    log_warn("config", "key=services warning=\"no service has funnel: on, so no visitor is accepted and a feed row has "
+                       "no names\"");
 }
 
 static int load_named(struct setup *s, const char *file, struct config_errors *errors)
@@ -103,6 +118,7 @@ static int load_named(struct setup *s, const char *file, struct config_errors *e
     load_identity(s, file, errors);
     load_preshared_keys(s, file, errors);
     load_certificates(s, file, errors);
+    warn_closed(c);
     return errors->count > 0 ? ERR_INVALID : 0;
 }
 

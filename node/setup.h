@@ -22,8 +22,8 @@ struct setup {
 };
 
 /* setup_load - read the file at `path` and all it names. Returns 0 and *out with one reference, or a negative error
- * with lines in errors (initialised by the caller). What is only doubtful (a key file that others may read) is logged
- * as a warning. Reads files: blocks for as long as they take. */
+ * with lines in errors (initialised by the caller). What is only doubtful (a key file that others may read, a
+ * certificate for another name, no service that is on) is logged as a warning. Reads files: blocks for as long as they take. */
 int setup_load(const char *path, struct config_errors *errors, struct setup **out);
 struct setup *setup_get(struct setup *setup);
 void setup_put(struct setup *setup); /* frees with the last reference, wiping keys; NULL allowed */

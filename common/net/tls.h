@@ -2,14 +2,21 @@
 #ifndef NET_TLS_H
 #define NET_TLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
 /* tls_server_new - TLS 1.2 and up with this chain (PEM, leaf first) and key (PEM, not encrypted). Chooses http/1.1 when
  * the visitor offers ALPN with it, as what stands behind speaks that if it speaks HTTP at all; else no ALPN.
- * NULL: `why` says for people what is wrong, naming the file. Free with tls_free; connections count references. */
-struct ssl_ctx_st *tls_server_new(const char *certificate_path, const char *key_path, char *why, size_t why_cap);
+ * NULL: `why` says for people what is wrong, and *culprit is the path of the two it is wrong with, or NULL for neither.
+ * Free with tls_free; connections count references. */
+struct ssl_ctx_st *tls_server_new(const char *certificate_path, const char *key_path, const char **culprit, char *why,
+                                  size_t why_cap);
+
+/* tls_server_fits - whether the certificate is one for `name`, as visitors will check it (RFC 6125); "*.example.net"
+ * asks for any name right under example.net. */
+bool tls_server_fits(struct ssl_ctx_st *ctx, const char *name);
 void tls_free(struct ssl_ctx_st *ctx); /* NULL allowed */
 
 #endif

@@ -563,6 +563,7 @@ static int make_certificate(void **state)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *certificate = X509_new();
+    const char *culprit;
     char why[256];
 
     (void)state;
@@ -581,10 +582,14 @@ static int make_certificate(void **state)
     fclose(f);
     X509_free(certificate);
     EVP_PKEY_free(key);
-    server = tls_server_new(certificate_file, key_file, why, sizeof(why));
+    server = tls_server_new(certificate_file, key_file, &culprit, why, sizeof(why));
     assert_non_null(server);
-    assert_null(tls_server_new(key_file, key_file, why, sizeof(why)));
-    assert_non_null(strstr(why, key_file));
+    assert_null(tls_server_new(key_file, key_file, &culprit, why, sizeof(why)));
+    assert_ptr_equal(culprit, key_file);
+    assert_non_null(strstr(why, "no certificate"));
+    assert_null(tls_server_new(certificate_file, "/nowhere/key.pem", &culprit, why, sizeof(why)));
+    assert_string_equal(culprit, "/nowhere/key.pem");
+    assert_string_equal(why, "can't be read: No such file or directory");
     return 0;
 }
 
