@@ -3,6 +3,7 @@
  * What an operator starts becomes the supervisor; the supervisor starts this program again as the server. */
 #include <getopt.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,16 +61,66 @@ static const char help[] =
     "Exit status: 0 ended in order, 1 failed, 2 usage, 78 the configuration is wrong.\n"
     "More: funnel-ingress(1), and the annotated sample conf/ingress.yaml.\n";
 
+static const char genkey_help[] =
+    "usage: " PROGRAM " genkey\n"
+    "\n"
+    "Prints a new private key, base64. Nobody else should be able to read the file it goes to:\n"
+    "  umask 077; " PROGRAM " genkey > ingress.key\n";
+
+static const char pubkey_help[] =
+    "usage: " PROGRAM " pubkey\n"
+    "\n"
+    "Reads a private key from standard input and prints its public key, which nodes are configured with:\n"
+    "  " PROGRAM " pubkey < ingress.key\n";
+
 enum action {
     ACTION_SERVE = 0,
     ACTION_TEST,
     ACTION_PRINT,
 };
 
-static int usage(const char *what)
+__attribute__((format(printf, 1, 2))) static int usage(const char *fmt, ...)
 {
-    fprintf(stderr, PROGRAM ": %s; try " PROGRAM " --help\n", what);
+    va_list args;
+
+    fputs(PROGRAM ": ", stderr);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputs("; try " PROGRAM " --help\n", stderr);
     return CLI_USAGE;
+}
+
+static int key_command(int (*run)(const char *program), const char *command_help, int argc, char **argv)
+{
+    if (cli_wants_help(argc, argv)) {
+        fputs(command_help, stdout);
+        return CLI_OK;
+    }
+    return argc == 1 ? run(PROGRAM) : usage("%s takes no arguments", argv[0]);
+}
+
+/* warn_unfunnelled - a TLS listener whose port no node has refuses every visitor. A feed without nodes is warned of
+ * elsewhere. */
+static void warn_unfunnelled(const struct generation *g)
+{
+    static bool funnelled[UINT16_MAX + 1];
+    size_t nodes = route_node_count(g->routes);
+
+    for (size_t i = 0; i < nodes; i++) {
+        const struct route_node *node = route_node_at(g->routes, i);
+
+        for (size_t p = 0; p < node->ports_count; p++)
+            funnelled[node->ports[p]] = true;
+    }
+    for (size_t i = 0; nodes > 0 && i < g->config->listen_count; i++) {
+        const struct ingress_config_listen *l = &g->config->listen[i];
+
+        if (l->protocol == INGRESS_CONFIG_TLS && l->public_port != 0 && !funnelled[l->public_port])
+            log_warn("config", "key=listen[%zu] public_port=%u warning=\"no node of the feed has this port in `ports`: "
+                               "every visitor is refused; `public_port` says which port visitors dial\"",
+                     i, (unsigned)l->public_port);
+    }
 }
 
 /* check - what a start would check, without opening a socket. */
@@ -84,8 +135,14 @@ static int check(const char *file, enum action action, bool quiet)
 
     if (s && action == ACTION_PRINT)
         config_print(&ingress_config_schema, s->config, stdout);
-    if (s && action == ACTION_TEST)
-        generation_put(generation_new(1, file, s->text, s->text_len, s->keys, s->keys_count, &rng, &errors));
+    if (s && action == ACTION_TEST) {
+        struct generation *g =
+            generation_new(1, file, s->text, s->text_len, s->keys, s->keys_count, &rng, &errors);
+
+        if (g)
+            warn_unfunnelled(g);
+        generation_put(g);
+    }
     supply_free(s);
     config_errors_print(&errors, stderr);
     if (errors.count > 0)
@@ -107,14 +164,20 @@ static int serve_as_child(void)
     return server_run(IPC_CHILD_FD);
 }
 
-/* command - the words that stand instead of options; false when `word` is none of them. */
-static bool command(const char *word, int *status)
+/* command - the words that stand instead of options; false when argv[0] is none of them. */
+static bool command(int argc, char **argv, const char *file, int *status)
 {
-    if (strcmp(word, "genkey") == 0)
-        *status = cli_genkey(PROGRAM);
+    const char *word = argv[0];
+
+    if (strcmp(word, "probe") == 0)
+        *status = probe_command(argc, argv, file);
+    else if (strcmp(word, "metrics") == 0)
+        *status = metrics_command(argc, argv, file);
+    else if (strcmp(word, "genkey") == 0)
+        *status = key_command(cli_genkey, genkey_help, argc, argv);
     else if (strcmp(word, "pubkey") == 0)
-        *status = cli_pubkey(PROGRAM);
-    else if (strcmp(word, SERVER_PROCESS_ARG) == 0)
+        *status = key_command(cli_pubkey, pubkey_help, argc, argv);
+    else if (strcmp(word, SERVER_PROCESS_ARG) == 0 && argc == 1)
         *status = serve_as_child();
     else
         return false;
@@ -147,11 +210,7 @@ int main(int argc, char **argv)
         fprintf(stderr, PROGRAM ": a cryptographic algorithm is missing from libsodium or libcrypto\n");
         return CLI_FAILED;
     }
-    if (argc >= 2 && strcmp(argv[1], "probe") == 0)
-        return probe_command(argc - 1, argv + 1, file);
-    if (argc >= 2 && strcmp(argv[1], "metrics") == 0)
-        return metrics_command(argc - 1, argv + 1, file);
-    if (argc == 2 && command(argv[1], &status))
+    if (argc >= 2 && command(argc - 1, argv + 1, file, &status))
         return status;
     while ((option = getopt_long(argc, argv, "c:tqTVh", options, NULL)) != -1) {
         switch (option) {
@@ -177,6 +236,6 @@ int main(int argc, char **argv)
         }
     }
     if (optind < argc)
-        return usage("unexpected argument");
+        return usage("no command '%s'", argv[optind]);
     return action == ACTION_SERVE ? supervisor_run(file) : check(file, action, quiet);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,27 @@ static void load_keys(struct supply *s, struct config_errors *errors)
     secret_seal(s->key_bytes);
 }
 
+/* user_known - numbers, uid or uid:gid, need no entry anywhere. */
+static bool user_known(const char *user)
+{
+    static const char digits[] = "0123456789";
+    size_t uid = strspn(user, digits), gid = user[uid] == ':' ? strspn(user + uid + 1, digits) : 0;
+
+    if (uid == 0)
+        return getpwnam(user) != NULL;
+    return user[uid] == 0 || (gid > 0 && user[uid + 1 + gid] == 0);
+}
+
+/* check_user - here and not where the configuration is parsed: the server parses it too, and may look up nobody. */
+static void check_user(const struct supply *s, struct config_errors *errors)
+{
+    const char *user = s->config->user;
+
+    if (*user && !user_known(user))
+        config_errors_add(errors, (struct config_place){.file = s->file}, "user",
+                          "there is no user '%s' on this machine", user);
+}
+
 struct supply *supply_load(const char *file, uint32_t number, struct config_errors *errors)
 {
     struct supply *s = calloc(1, sizeof(*s));
@@ -76,6 +98,7 @@ struct supply *supply_load(const char *file, uint32_t number, struct config_erro
         goto failed;
     if (ingress_config_load(file, s->text, s->text_len, errors, &s->config) != 0)
         goto failed;
+    check_user(s, errors);
     load_keys(s, errors);
     crypto_wipe_stack();
     if (errors->count == 0)

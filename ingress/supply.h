@@ -25,8 +25,9 @@ struct supply {
     uint8_t (*key_bytes)[WG_KEY_BYTES]; /* one guarded block, read-only */
 };
 
-/* supply_load - read and check the configuration file and every key file it names. A key file that others may read is a
- * warning in the log. NULL: see errors, which must be initialised and hold a line for all that is wrong. */
+/* supply_load - read and check the configuration file, its user, and every key file it names. A key file that
+ * others may read is a warning in the log. NULL: see errors, which must be initialised and hold a line for all that is
+ * wrong. */
 struct supply *supply_load(const char *file, uint32_t number, struct config_errors *errors);
 
 /* supply_free - wipes the keys; NULL does nothing. */

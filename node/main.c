@@ -1,6 +1,7 @@
 /* main.c - funnel-node: the command line. */
 #include <getopt.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,8 @@ static const char help[] =
     "usage: " PROGRAM " [-c FILE]            serve until SIGTERM\n"
     "       " PROGRAM " -t [-q] [-c FILE]    check the configuration, keys and certificates; change nothing\n"
     "       " PROGRAM " -T [-c FILE]         print the effective configuration, defaults included\n"
-    "       " PROGRAM " show [-c FILE]       print public key, address, and a row for the ingress's feed\n"
+    "       " PROGRAM " show [--row] [-c FILE]\n"
+    "                                      print public key, address and a row for the ingress's feed; or that only\n"
     "       " PROGRAM " genkey               print a new private key\n"
     "       " PROGRAM " pubkey               read a private key, print its public key\n"
     "       " PROGRAM " selfsigned NAME... --cert FILE --key FILE [--days N]\n"
@@ -57,17 +59,64 @@ static const char help[] =
     "Exit status: 0 ended in order, 1 failed, 2 usage, 78 the configuration is wrong.\n"
     "More: funnel-node(1), and the annotated sample conf/node.yaml.\n";
 
+static const char genkey_help[] =
+    "usage: " PROGRAM " genkey\n"
+    "\n"
+    "Prints a new private key, base64. Nobody else should be able to read the file it goes to:\n"
+    "  umask 077; " PROGRAM " genkey > node.key\n";
+
+static const char pubkey_help[] =
+    "usage: " PROGRAM " pubkey\n"
+    "\n"
+    "Reads a private key from standard input and prints its public key, which ingresses find in their feed:\n"
+    "  " PROGRAM " pubkey < node.key\n";
+
+static const char show_help[] =
+    "usage: " PROGRAM " show [--row] [-c FILE]\n"
+    "\n"
+    "Prints this node's public key, its addresses inside the tunnel, and a row for the feed of its ingresses with the\n"
+    "names and ports of all services whose funnel is on.\n"
+    "\n"
+    "  -r, --row           the row only, for `nodes` of the feed\n"
+    "  -c, --config FILE   the configuration\n";
+
+static const char selfsigned_help[] =
+    "usage: " PROGRAM " selfsigned NAME... --cert FILE --key FILE [--days N]\n"
+    "\n"
+    "Makes a P-256 key and a self-signed certificate for these names (wildcards such as '*.example.net' and addresses\n"
+    "allowed), to try things out: visitors must be told to trust it. Existing files are not overwritten.\n"
+    "\n"
+    "      --cert FILE     where the certificate goes\n"
+    "      --key FILE      where its key goes\n"
+    "      --days N        valid for N days, 1 to 3650 (default 365)\n";
+
 enum action {
     ACTION_SERVE = 0,
     ACTION_TEST,
     ACTION_PRINT,
     ACTION_SHOW,
+    ACTION_ROW,
 };
 
-static int usage(const char *what)
+__attribute__((format(printf, 1, 2))) static int usage(const char *fmt, ...)
 {
-    fprintf(stderr, PROGRAM ": %s; try " PROGRAM " --help\n", what);
+    va_list args;
+
+    fputs(PROGRAM ": ", stderr);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputs("; try " PROGRAM " --help\n", stderr);
     return CLI_USAGE;
+}
+
+static int key_command(int (*run)(const char *program), const char *command_help, int argc, char **argv)
+{
+    if (cli_wants_help(argc, argv)) {
+        fputs(command_help, stdout);
+        return CLI_OK;
+    }
+    return argc == 1 ? run(PROGRAM) : usage("%s takes no arguments", argv[0]);
 }
 
 /* look - load all that a start would load, and say something about it. */
@@ -85,6 +134,8 @@ static int look(const char *file, enum action action, bool quiet)
         config_print(&node_config_schema, setup->config, stdout);
     else if (action == ACTION_SHOW)
         show_print(setup, stdout);
+    else if (action == ACTION_ROW)
+        show_row(setup, stdout);
     else if (!quiet)
         printf("%s: ok\n", file);
     setup_put(setup);
@@ -105,6 +156,10 @@ static int selfsigned(int argc, char **argv)
     char why[WHY_STR], *end;
     int option;
 
+    if (cli_wants_help(argc, argv)) {
+        fputs(selfsigned_help, stdout);
+        return CLI_OK;
+    }
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == 'c') {
             certificate = optarg;
@@ -134,7 +189,7 @@ int main(int argc, char **argv)
         {"config", required_argument, NULL, 'c'}, {"test", no_argument, NULL, 't'},
         {"quiet", no_argument, NULL, 'q'},        {"print", no_argument, NULL, 'T'},
         {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"row", no_argument, NULL, 'r'},          {NULL, 0, NULL, 0},
     };
     const char *word = argc > 1 ? argv[1] : "", *file = getenv(CONFIG_ENV);
     enum action action = ACTION_SERVE;
@@ -147,10 +202,10 @@ int main(int argc, char **argv)
         fprintf(stderr, PROGRAM ": a cryptographic algorithm is missing from libsodium or libcrypto\n");
         return CLI_FAILED;
     }
-    if (argc == 2 && strcmp(word, "genkey") == 0)
-        return cli_genkey(PROGRAM);
-    if (argc == 2 && strcmp(word, "pubkey") == 0)
-        return cli_pubkey(PROGRAM);
+    if (strcmp(word, "genkey") == 0)
+        return key_command(cli_genkey, genkey_help, argc - 1, argv + 1);
+    if (strcmp(word, "pubkey") == 0)
+        return key_command(cli_pubkey, pubkey_help, argc - 1, argv + 1);
     if (strcmp(word, "selfsigned") == 0)
         return selfsigned(argc - 1, argv + 1);
     if (strcmp(word, "show") == 0) {
@@ -160,7 +215,7 @@ int main(int argc, char **argv)
     }
     if (!named)
         file = CONFIG_FILE;
-    while ((option = getopt_long(argc, argv, "c:tqTVh", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "c:tqTVhr", options, NULL)) != -1) {
         switch (option) {
         case 'c':
             file = optarg;
@@ -178,14 +233,19 @@ int main(int argc, char **argv)
         case 'V':
             return cli_version(PROGRAM);
         case 'h':
-            fputs(help, stdout);
+            fputs(action == ACTION_SHOW || action == ACTION_ROW ? show_help : help, stdout);
             return CLI_OK;
+        case 'r':
+            if (action != ACTION_SHOW && action != ACTION_ROW)
+                return usage("--row is an option of show");
+            action = ACTION_ROW;
+            break;
         default: /* getopt_long has said what is wrong */
             return CLI_USAGE;
         }
     }
     if (optind < argc)
-        return usage("unexpected argument");
+        return usage("no command '%s'", argv[optind]);
     if (!named && access(file, F_OK) != 0)
         return usage("no configuration: give one with -c, there is no " CONFIG_FILE);
     return action == ACTION_SERVE ? agent_run(file) : look(file, action, quiet);

@@ -51,16 +51,17 @@ static bool has_family(const struct setup *s, bool v4)
     return false;
 }
 
-static void print_row(const struct setup *s, const char *key, FILE *out)
+void show_row(const struct setup *s, FILE *out)
 {
     const struct node_config *c = s->config;
-    char addr[ADDR_STR];
+    char key[KEY_STR], addr[ADDR_STR];
 
     fprintf(out, "{\"id\": \"node-");
     for (size_t i = 0; i < 8; i++)
         fprintf(out, "%02x", s->public_key[i]);
     fprintf(out, "\", ");
     print_names(c, out);
+    key_format(s->public_key, key);
     fprintf(out, ", \"key\": \"%s\"", key);
     for (size_t i = 0; i < c->addresses_count; i++)
         fprintf(out, "%s\"%s\"%s", i == 0 ? ", \"addresses\": [" : ", ", addr_format(&c->addresses[i], addr),
@@ -71,7 +72,7 @@ static void print_row(const struct setup *s, const char *key, FILE *out)
         fprintf(out, ", \"peerapi6\": %u", (unsigned)c->peerapi_port);
     fprintf(out, ", ");
     print_ports(c, out);
-    fprintf(out, ", \"funnel\": {\"admin\": true, \"node\": true}}\n");
+    fprintf(out, ", \"funnel\": {\"admin\": true, \"node\": \"ask\"}}\n");
 }
 
 void show_print(const struct setup *setup, FILE *out)
@@ -83,5 +84,5 @@ void show_print(const struct setup *setup, FILE *out)
     for (size_t i = 0; i < setup->addrs_count; i++)
         fprintf(out, "address: %s\n", addr_format(&setup->addrs[i], addr));
     fprintf(out, "feed row:\n");
-    print_row(setup, key, out);
+    show_row(setup, out);
 }

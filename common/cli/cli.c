@@ -56,6 +56,14 @@ static int print_key(const char *program, const uint8_t key[KEY_BYTES])
     return rc == 0 ? CLI_OK : complain(program, "can't write the key");
 }
 
+bool cli_wants_help(int argc, char *const *argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
 int cli_genkey(const char *program)
 {
     struct rng rng;

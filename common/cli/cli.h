@@ -4,6 +4,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,9 @@ enum cli_exit {
     CLI_USAGE = 2,   /* asked wrongly */
     CLI_CONFIG = 78, /* the configuration is wrong; EX_CONFIG of sysexits.h */
 };
+
+/* cli_wants_help - whether --help or -h stands behind the command argv[0]. */
+bool cli_wants_help(int argc, char *const *argv);
 
 /* cli_genkey - print a fresh private key; warns when standard output is a file that others may read. */
 int cli_genkey(const char *program);

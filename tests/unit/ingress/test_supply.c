@@ -214,11 +214,38 @@ static void says_what_is_wrong_with_the_file(void **state)
     assert_int_equal(errors.count, 1);
 }
 
+/* the machine's users decide, but for numbers */
+static void says_which_user_is_nobody(void **state)
+{
+    static const struct {
+        const char *user;
+        bool known;
+    } cases[] = {
+        {"root", true},          {"0", true},     {"65532", true},  {"65532:65533", true}, {"no-such-user", false},
+        {"65532:", false},       {"65532x", false}, {"65532:x", false}, {":1", false},
+    };
+    struct folder *d = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[sizeof(config_text) + 64];
+        struct config_errors errors;
+
+        snprintf(text, sizeof(text), "user: \"%s\"\n%s", cases[i].user, config_text);
+        write_file(d->path, "c.yaml", text);
+        struct supply *s = load(d, 1, &errors);
+
+        assert_int_equal(s != NULL, cases[i].known);
+        assert_true(s || strstr(errors.line[0], "c.yaml: user: there is no user '"));
+        supply_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sends_everything_then_only_what_is_new, setup, teardown),
         cmocka_unit_test_setup_teardown(says_which_key_is_wrong, setup, teardown),
+        cmocka_unit_test_setup_teardown(says_which_user_is_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(says_what_is_wrong_with_the_file, setup, teardown),
     };
 
