@@ -22,7 +22,7 @@
 #define PROBE_NAME_MAX 253
 
 /* Whom a node is told to be asked for when the operator names nobody: TEST-NET-1, RFC 5737. */
-#define PROBE_SOURCE "192.0.2.1:1"
+#define PROBE_SOURCE "192.0.2.1"
 
 struct probe_request {
     char name[PROBE_NAME_MAX + 1]; /* canonical: lower case, no last dot */

@@ -40,7 +40,7 @@
     X(OFFER_TIMEOUT,     "offer_timeout",      TLS_ALERT_INTERNAL_ERROR,            "connected, but no answer to the offer within offer.timeout") \
     X(NODE_NO_CAP,       "node_no_cap",        TLS_ALERT_ACCESS_DENIED,             "the node says: no ingress capability") \
     X(NODE_DENIED,       "node_denied",        TLS_ALERT_UNRECOGNIZED_NAME,         "the node does not funnel this name and port") \
-    X(NODE_REFUSED,      "node_refused",       TLS_ALERT_INTERNAL_ERROR,            "the node answered with another HTTP error") \
+    X(NODE_REFUSED,      "node_refused",       TLS_ALERT_INTERNAL_ERROR,            "the node answered with another HTTP error; `detail` has it. 502: the service behind the node can't be reached") \
     X(NODE_PROTOCOL,     "node_protocol",      TLS_ALERT_INTERNAL_ERROR,            "what the node answered is not the peerapi") \
     X(PORT_EXHAUSTED,    "port_exhausted",     TLS_ALERT_INTERNAL_ERROR,            "no free own port towards the node") \
     X(OUT_OF_MEMORY,     "out_of_memory",      TLS_ALERT_INTERNAL_ERROR,            "the memory budget is spent")

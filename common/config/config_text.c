@@ -153,6 +153,8 @@ const char *config_text_hostport(char *text, struct config_hostport *out)
     struct config_hostport hp = {.unix_path = ""};
     uint64_t port;
 
+    if (strstr(text, "://"))
+        return "must be host:port, without http:// or the like";
     if (!colon || colon == text)
         return form;
     const char *why = config_text_uint(colon + 1, &port);

@@ -29,6 +29,14 @@ static void tell_syntax(struct feed_walk *walk, const json_error_t *error, unsig
     config_errors_add(walk->errors, place, "", "%.*s", shown, error->text);
 }
 
+static bool is_blank(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r' && text[i] != '\n')
+            return false;
+    return true;
+}
+
 /* ---- the document form ---- */
 
 static void read_version(struct feed_walk *walk, const json_t *value, void *out)
@@ -68,6 +76,10 @@ static int document_read(struct feed_walk *walk, const char *text, size_t len, s
     struct document doc = {.builder = builder};
     json_error_t error;
 
+    if (is_blank(text, len)) {
+        feed_fault(walk, "is empty; a feed without nodes is {\"version\": 1, \"nodes\": []}");
+        return ERR_INVALID;
+    }
     if (len > FEED_DOCUMENT_BYTES_MAX) {
         feed_fault(walk, "is larger than %zu MiB: write one node a line instead", FEED_DOCUMENT_BYTES_MAX >> 20);
         return ERR_TOO_LARGE;
@@ -90,14 +102,6 @@ static size_t line_length(const char *text, size_t len)
     const char *end = memchr(text, '\n', len);
 
     return end ? (size_t)(end - text) : len;
-}
-
-static bool is_blank(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r')
-            return false;
-    return true;
 }
 
 static bool is_lines(const char *text, size_t len)

@@ -43,6 +43,20 @@ def test_help_and_version(program):
 
 
 @PROGRAMS
+@pytest.mark.parametrize("command", ["genkey", "pubkey", "show", "selfsigned", "probe", "metrics"])
+def test_help_of_commands(program, command):
+    if command not in run([program, "--help"]).stdout:
+        pytest.skip("a command of the other program")
+    said = run([program, command, "--help"]).stdout
+    assert said.startswith(f"usage: {program.name} {command}")
+
+
+@PROGRAMS
+def test_wrong_command_is_named(program):
+    assert "no command 'prob'" in run([program, "prob"], check=False).stderr
+
+
+@PROGRAMS
 @pytest.mark.parametrize("arguments", [["--no-such-option"], ["-c"], ["frobnicate"]], ids=str)
 def test_wrong_usage(program, arguments):
     done = run([program, *arguments], check=False)
@@ -70,6 +84,28 @@ def test_ingress_config_check(tmp_path):
     assert re.search(r"ingress\.yaml:\d+:\d+: wireguard\.port: ", done.stderr)
 
 
+def test_ingress_check_finds_what_would_serve_nobody(tmp_path):
+    ingress = Ingress(tmp_path / "ingress")
+    ingress.config["user"] = "no-such-user"
+    ingress.write_config()
+    ingress.write_feed()
+    for command in (["-t"], []):
+        done = run([INGRESS, *command, "-c", ingress.config_file], check=False)
+        assert done.returncode == BAD_CONFIG
+        assert "ingress.yaml: user: there is no user 'no-such-user'" in done.stderr
+    ingress.config["user"] = ""
+    ingress.config["listen"][0]["public_port"] = 444
+    ingress.write_config()
+    ingress.feed_file.write_text(json.dumps({"version": 1, "nodes": [
+        {"id": "a", "names": ["app.test"], "key": new_key()[1], "peerapi6": 1, "ports": [443],
+         "funnel": {"admin": True, "node": "ask"}}]}))
+    done = run([INGRESS, "-t", "-c", ingress.config_file])
+    assert "listen[0] public_port=444" in done.stderr
+    ingress.feed_file.write_text("\n")
+    done = run([INGRESS, "-t", "-c", ingress.config_file], check=False)
+    assert done.returncode == BAD_CONFIG and "is empty" in done.stderr
+
+
 @pytest.fixture
 def node_config(tmp_path):
     private, public = new_key()
@@ -89,7 +125,26 @@ def test_node_shows_its_feed_row(node_config):
     row = json.loads(shown[shown.index("{"):shown.rindex("}") + 1])
     assert row["key"] == public
     assert row["names"] == ["app.test"] and row["ports"] == [443] and row["peerapi6"] == 41112
-    assert row["funnel"]["admin"] is True
+    assert row["funnel"] == {"admin": True, "node": "ask"}, "the switch is the node's own"
+    assert json.loads(run([NODE, "show", "--row", "-c", path]).stdout) == row
+
+
+def test_node_warns_of_what_serves_nobody(node_config):
+    path, _ = node_config
+    config = json.loads(path.read_text())
+    run([NODE, "selfsigned", "other.test", "--cert", path.parent / "c.pem", "--key", path.parent / "k.pem"])
+    config["services"][0].update(funnel=False, tls="terminate", certificate="c.pem", certificate_key="k.pem")
+    path.write_text(json.dumps(config))
+    for command in (["-t"], ["show"]):
+        said = run([NODE, *command, "-c", path]).stderr
+        assert "no service has funnel: on" in said
+        assert "services[0].certificate" in said and "for another name" in said
+    config["services"][0].update(funnel=True, name="other.test", certificate="gone.pem")
+    path.write_text(json.dumps(config))
+    wrong = run([NODE, "-t", "-c", path], check=False)
+    assert wrong.returncode == 78
+    assert "services[0].certificate: " in wrong.stderr and "No such file" in wrong.stderr
+    assert "funnel: on" not in wrong.stderr
 
 
 def test_selfsigned_certificate(tmp_path):

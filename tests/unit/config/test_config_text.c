@@ -143,6 +143,7 @@ static void test_hostports(void **state)
         {"]:1", NULL, 0, false},
         {"[:1", NULL, 0, false},
         {"*.a:1", NULL, 0, false},
+        {"http://a:80", NULL, 0, false},
         {"0.0.0.0:1", NULL, 0, false},
         {"[0::0]:1", NULL, 0, false},
     };

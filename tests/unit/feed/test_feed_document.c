@@ -166,8 +166,9 @@ static void syntax_errors_have_a_place(void **state)
 {
     (void)state;
     assert_null(parse(""));
-    assert_memory_equal(errors.line[0], "f.json:1:", 9);
+    assert_non_null(strstr(errors.line[0], "f.json: is empty"));
     assert_null(parse("\n \n"));
+    assert_non_null(strstr(errors.line[0], "f.json: is empty"));
     assert_null(parse("{\n  \"version\": 1,\n  \"nodes\": [}\n"));
     assert_memory_equal(errors.line[0], "f.json:3:13: ", 13);
     assert_null(parse("{\"version\":1,\n\"nodes\":[],\n\"nodes\":[]}"));

@@ -20,7 +20,7 @@ static void reads_requests(void **state)
     assert_null(probe_request_read(&r, "App.Example.NET.", 8443, NULL));
     assert_string_equal(r.name, "app.example.net");
     assert_int_equal(r.port, 8443);
-    assert_string_equal(addrport_format(&r.source, text), PROBE_SOURCE);
+    assert_string_equal(addrport_format(&r.source, text), PROBE_SOURCE ":1");
     assert_null(probe_request_read(&r, "a.test", 443, "2001:db8::7"));
     assert_string_equal(addrport_format(&r.source, text), "[2001:db8::7]:1");
     assert_null(probe_request_read(&r, "a.test", 443, "203.0.113.9:4567"));
