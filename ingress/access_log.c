@@ -35,7 +35,7 @@ static bool ready(struct access_log *log, int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
 
-    while (poll(&p, 1, 100) <= 0) {
+    while (poll(&p, 1, loop_now() < log->stop_at ? 100 : 0) <= 0) {
         if (atomic_load(&log->stopping) && log->stop_at == TS_NEVER)
             log->stop_at = ts_add(loop_now(), STOP_NS);
         if (loop_now() >= log->stop_at)

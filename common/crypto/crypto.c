@@ -30,8 +30,21 @@ void crypto_wipe(void *secret, size_t len)
     sodium_memzero(secret, len);
 }
 
+/* memcpy leaves the last bytes it moved in vector registers; which ones depends on the length */
+static void wipe_registers(void)
+{
+    static const uint8_t zeros[512];
+    uint8_t to[sizeof(zeros)];
+
+    for (volatile size_t len = 8; len <= sizeof(zeros); len *= 2) {
+        memcpy(to, zeros, len);
+        __asm__ volatile("" : : "r"(to) : "memory");
+    }
+}
+
 void crypto_wipe_stack(void)
 {
+    wipe_registers();
     sodium_stackzero((size_t)32 * 1024); /* deeper than reading and sending a key goes, sanitizers' frames included */
 }
 

@@ -23,8 +23,9 @@ void crypto_rng(struct rng *rng);
 /* crypto_wipe - overwrite a secret; never optimised away. */
 void crypto_wipe(void *secret, size_t len);
 
-/* crypto_wipe_stack - overwrite what calls before this one may have left below the caller's frame: compilers keep
- * copies of what they move. Call it where a secret has passed through functions of the usual depth. */
+/* crypto_wipe_stack - overwrite what calls before this one may have left below the caller's frame and in the registers
+ * that memcpy uses: compilers keep copies of what they move, and the dynamic linker and signals put registers on the
+ * stack. Call it where a secret has passed through functions of the usual depth. */
 void crypto_wipe_stack(void);
 
 /* crypto_equal - are both runs of len bytes equal? Takes the same time wherever they differ. */
