@@ -2,6 +2,7 @@
 #include "common/crypto/crypto.h"
 
 #include <sodium.h>
+#include <string.h>
 
 #include "common/base/err.h"
 #include "common/crypto/contexts.h"
