@@ -11,6 +11,9 @@ COPY cmake cmake
 COPY common common
 COPY ingress ingress
 COPY node node
+COPY conf conf
+COPY docs/man docs/man
+COPY deploy/systemd deploy/systemd
 RUN cmake --preset release -G Ninja && cmake --build build/release && \
     DESTDIR=/out cmake --install build/release --prefix /usr --strip
 

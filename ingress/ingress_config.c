@@ -261,7 +261,7 @@ static CONFIG_TABLE(log, struct ingress_config_log, "log", NULL);
 
 static const struct config_field admin_fields[] = {
     {"socket", CONFIG_PATH, CONFIG_AT(struct ingress_config_admin, socket), .flags = CONFIG_RESTART, .def = "",
-     .help = "Unix socket through which funnel-ingress probe asks the running ingress; empty: none"},
+     .help = "Unix socket through which funnel-ingress probe and metrics ask the running ingress; empty: none"},
 };
 static CONFIG_TABLE(admin, struct ingress_config_admin, "administration", admin_check);
 
