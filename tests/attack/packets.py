@@ -95,6 +95,7 @@ class Segment(NamedTuple):
     window: int
     data: bytes
     timestamp: int  # 0: none
+    echo: int  # the newest timestamp it has heard from the other side
 
 
 def parse_tcp(packet):
@@ -111,15 +112,15 @@ def parse_tcp(packet):
     sport, dport, seq, ack, offset, flags, window = struct.unpack("!HHIIBBH", segment[:16])
     offset = (offset >> 4) * 4
     return Segment(str(ipaddress.ip_address(src)), str(ipaddress.ip_address(dst)), sport, dport, flags, seq, ack,
-                   window, segment[offset:], _timestamp(segment[20:offset]))
+                   window, segment[offset:], *_timestamp(segment[20:offset]))
 
 
 def _timestamp(options):
     while options and options[0]:
         if options[0] == 8:
-            return struct.unpack("!I", options[2:6])[0]
+            return struct.unpack("!II", options[2:10])
         options = options[1 if options[0] == 1 else max(options[1], 2):]
-    return 0
+    return 0, 0
 
 
 def timestamp_option(value, echo):

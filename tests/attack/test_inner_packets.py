@@ -272,7 +272,7 @@ def forged(where, flags, data=b"", ack=None, seq=0, options=b""):
 def test_forged_segments_of_a_neighbours_stream(world, door, stream, newer):
     """In the neighbour's name, with its very ports, sequence numbers and a timestamp that would be taken."""
     where = stream.where()
-    options = timestamp_option(stream.last.timestamp + newer, stream.last.timestamp)
+    options = timestamp_option(stream.last.echo + newer, stream.last.timestamp)
     door.send(*(forged(where, flags, data, options=option)
                 for option in (b"", options)
                 for flags, data in ((RST, b""), (RST | ACK, b""), (PSH | ACK, b"FORGED"), (FIN | ACK, b""),
@@ -285,7 +285,7 @@ def test_the_forgery_is_good(world, stream):
     """The same segment out of the neighbour's own tunnel is taken: only where it comes from makes the difference."""
     where = stream.where()
     stream.door.send(forged(where, PSH | ACK, b"FORGED",
-                            options=timestamp_option(stream.last.timestamp + 1, stream.last.timestamp)))
+                            options=timestamp_option(stream.last.echo + 1, stream.last.timestamp)))
     assert visitor.read_exactly(stream.visitor, 6) == b"FORGED"
 
 
