@@ -6,7 +6,7 @@ import signal
 import pytest
 
 import visitor
-from world import Ingress
+from world import Ingress, new_key
 
 
 @pytest.fixture
@@ -117,3 +117,14 @@ def test_sigterm_drains(world):
     assert visitor.read_exactly(client, 10) == b"last words"
     client.close()
     node.wait_log(r" node .*event=stopped", since=mark)
+
+
+def test_a_silent_ingress_is_said_once_with_what_to_look_at(world):
+    """A wrong public key, the usual slip, looks like nobody being there."""
+    world.start()
+    node = world.nodes[-1]
+    node.config["ingresses"][0]["public_key"] = new_key()[1]
+    since = node.mark()
+    reload(node)
+    node.wait_log(r"session event=silent .*is public_key the ingress's", since=since, timeout=25)
+    assert node.log(since).count("event=silent") == 1
