@@ -88,22 +88,6 @@ static void tell(struct probe *p, const char *name, const char *status, double m
 
 /* ---- the feed's row ---- */
 
-static enum reason owner_reason(enum route_result result)
-{
-    switch (result) {
-    case ROUTE_UNKNOWN_NAME:
-        return REASON_UNKNOWN_NAME;
-    case ROUTE_PORT_NOT_FUNNELLED:
-        return REASON_PORT_NOT_FUNNELLED;
-    case ROUTE_NOT_OPTED_IN:
-    case ROUTE_EXPIRED:
-        return REASON_NOT_OPTED_IN;
-    case ROUTE_OK:
-        break;
-    }
-    return REASON_OK;
-}
-
 static void say_expiry(struct text *t, uint64_t expires, uint64_t unix_now)
 {
     time_t seconds = (time_t)expires;
@@ -192,7 +176,7 @@ static void walk_feed(struct probe *p, ts_t began)
         describe_owner(&t, &owners[i], r, unix_now);
         /* one of several that is not to be offered now is no fault as long as another is */
         tell(p, "feed", ok ? "ok" : usable ? "note" : "failed", milliseconds(began, loop_now()),
-             owner_reason(owners[i].result), owners[i].node->id, 0, t.chars);
+             reason_of_route(owners[i].result), owners[i].node->id, 0, t.chars);
         if (ok)
             add_legs(p, owners[i].node, attempt++);
     }

@@ -24,6 +24,22 @@ int reason_alert(enum reason reason)
     return reasons[reason].alert;
 }
 
+enum reason reason_of_route(enum route_result result)
+{
+    switch (result) {
+    case ROUTE_UNKNOWN_NAME:
+        return REASON_UNKNOWN_NAME;
+    case ROUTE_PORT_NOT_FUNNELLED:
+        return REASON_PORT_NOT_FUNNELLED;
+    case ROUTE_NOT_OPTED_IN:
+    case ROUTE_EXPIRED:
+        return REASON_NOT_OPTED_IN;
+    case ROUTE_OK:
+        break;
+    }
+    return REASON_OK;
+}
+
 bool reason_retry(enum reason reason)
 {
     switch (reason) {

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "common/hello/alert.h"
+#include "ingress/route/route.h"
 
 #define REASON_NO_ALERT 0 /* closed without one */
 
@@ -57,6 +58,9 @@ const char *reason_meaning(enum reason reason);
 
 /* reason_alert - the TLS alert's number, or REASON_NO_ALERT. */
 int reason_alert(enum reason reason);
+
+/* reason_of_route - why a look-up gives no node; REASON_OK where it gives one. */
+enum reason reason_of_route(enum route_result result);
 
 /* reason_retry - another node of the same name may still serve the visitor. */
 bool reason_retry(enum reason reason);

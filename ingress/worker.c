@@ -81,22 +81,6 @@ void worker_check_empty(struct worker *worker)
 
 /* ---- visitors ---- */
 
-static enum reason route_reason(enum route_result result)
-{
-    switch (result) {
-    case ROUTE_UNKNOWN_NAME:
-        return REASON_UNKNOWN_NAME;
-    case ROUTE_PORT_NOT_FUNNELLED:
-        return REASON_PORT_NOT_FUNNELLED;
-    case ROUTE_NOT_OPTED_IN:
-    case ROUTE_EXPIRED:
-        return REASON_NOT_OPTED_IN;
-    case ROUTE_OK:
-        break;
-    }
-    return REASON_OK;
-}
-
 static void turn_away(struct worker *worker, struct visitor *v, enum reason reason, ts_t now)
 {
     visitor_refuse(v, reason);
@@ -118,7 +102,7 @@ void worker_dispatch(struct worker *worker, struct visitor *v, ts_t now)
     if (v->deadline == TS_NEVER)
         v->deadline = ts_add(now, worker->generation->config->offer.timeout_ns);
     if (result != ROUTE_OK || v->attempt >= match.count) {
-        turn_away(worker, v, result != ROUTE_OK ? route_reason(result) : v->last, now);
+        turn_away(worker, v, result != ROUTE_OK ? reason_of_route(result) : v->last, now);
         return;
     }
     const struct route_candidate *candidate = &match.candidates[v->attempt];
