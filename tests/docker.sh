@@ -35,7 +35,7 @@ if ! docker image inspect $base >/dev/null 2>&1 && ! docker pull -q $base; then
     echo "docker.sh: making $base with debootstrap" >&2
     deploy/install-deps.sh fresh
     mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" { print $2; exit }')
-    debootstrap --variant=minbase trixie "$work/root" "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log"
+    debootstrap --variant=minbase trixie "$work/root" "$mirror" >"$work/debootstrap.log"
     tar -C "$work/root" --one-file-system -c . | docker import - $base >/dev/null
     rm -rf "$work/root"
 fi

@@ -44,9 +44,8 @@ mirror() {
         awk -v label="$1" '$1 == label { print $2; exit }'
 }
 main=$(mirror Debian)
-main=${main:-http://deb.debian.org/debian}
+[ -n "$main" ] || { echo "fresh.sh: no Debian archive among the apt sources of this machine" >&2; exit 1; }
 security=$(mirror Debian-Security)
-security=${security:-http://deb.debian.org/debian-security}
 
 root=$(mktemp -d /var/tmp/funnel-fresh-"$release".XXXXXX)
 # Mounts live in a namespace that ends with the shell inside, so plain files are all that can be left.
@@ -69,7 +68,7 @@ fi
 cat >"$root/etc/apt/sources.list" <<SOURCES
 deb $main $codename main
 deb $main $codename-updates main
-deb $security $codename-security main
+${security:+deb $security $codename-security main}
 SOURCES
 apt-config dump | grep -E '^Acquire::(https?::(Proxy|CaInfo)|Check-|Retries)[^ ]* "..*";$' >"$root/etc/apt/apt.conf.d/90host" || :
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
