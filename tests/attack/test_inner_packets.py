@@ -357,6 +357,8 @@ class ByHand:
             if segment.seq == (self.ack & 0xffffffff):
                 request += segment.data
                 self.ack += len(segment.data)
+            if segment.data:
+                self.send(ACK)  # as a TCP would: what was lost on the way here is sent again by that
         self.say(ACCEPT)
         return self
 
