@@ -29,6 +29,7 @@
 #include "common/tcp/tcp.h"
 #include "world.h"
 
+#define SKIPPED 77 /* what ctest is told to take for "not run" */
 #define PORT        443
 #define MTU         1280
 #define PERIOD      251 /* position p of the stream has byte p mod 251 */
@@ -352,7 +353,7 @@ int main(int argc, char **argv)
     tun = tun_open();
     if (tun < 0) {
         printf("*** SKIPPED: no TUN device here (%s): nothing was proven against Linux ***\n", strerror(errno));
-        return 0;
+        return getenv("CI") ? 1 : SKIPPED; /* CI has one: there its absence is a failure */
     }
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
         if (!only || strstr(cases[i].name, only))
