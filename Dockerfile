@@ -21,7 +21,7 @@ FROM debian:trixie-slim
 # the libraries the two programs are linked with, by Debian 13's names
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        libcares2 libjansson4 libllhttp9.2 libsodium23 libssl3t64 libuv1t64 libyaml-0-2 && \
+        libcares2 libjansson4 libllhttp9.2 libnghttp2-14 libsodium23 libssl3t64 libuv1t64 libyaml-0-2 && \
     rm -rf /var/lib/apt/lists/*
 RUN install -d -o 65532 -g 65532 -m 700 /var/lib/funnel-ingress
 COPY --from=build /out/usr/bin/ /usr/bin/

@@ -13,7 +13,7 @@ case "${ID:-} ${VERSION_ID:-}" in
 *)
     echo "install-deps: this is ${PRETTY_NAME:-an unknown system}; packages are known for Debian 12 and 13 only." >&2
     echo "Install by hand: a C11 compiler, CMake 3.25, Ninja, pkg-config and the development files of libuv," >&2
-    echo "OpenSSL 3, libsodium, llhttp, c-ares, jansson and libyaml; for the tests also cmocka, pytest, nginx," >&2
+    echo "OpenSSL 3, libsodium, llhttp, nghttp2, c-ares, jansson and libyaml; for the tests also cmocka, pytest, nginx," >&2
     echo "Chromium, curl and clang. FUNNEL_SKIP_DEPS=1 silences this check." >&2
     [ "${FUNNEL_SKIP_DEPS:-0}" = 1 ] && exit 0
     exit 1
@@ -21,7 +21,7 @@ case "${ID:-} ${VERSION_ID:-}" in
 esac
 
 build="gcc libc6-dev cmake ninja-build pkgconf libuv1-dev libssl-dev libsodium-dev libc-ares-dev libjansson-dev
-       libyaml-dev $llhttp"
+       libyaml-dev libnghttp2-dev $llhttp"
 demo="curl python3-minimal libpython3-stdlib"
 test="libcmocka-dev clang $clang_runtime python3 python3-pytest curl openssl nginx chromium fonts-dejavu-core"
 fresh="debootstrap mount util-linux"

@@ -119,13 +119,14 @@ door 'yaml' common/config
 door 'ares' common/net
 door 'sodium' common/crypto
 door 'uv\.h' common/net ingress node
-door 'jansson' ingress/feed ingress node
+door 'jansson' ingress/feed common/tailnet ingress node
+door 'nghttp2' common/tailnet
 door 'openssl/' common/crypto common/net common/relay node
 
 # ---- 4. headers alone ----
 flags=(-std=gnu11 -D_GNU_SOURCE -DFUNNEL_VERSION='"0"' -I. -Wall -Wextra -Wstrict-prototypes -Werror -fsyntax-only)
 # shellcheck disable=SC2046 # several words are meant
-flags+=($(pkg-config --cflags libuv libcrypto libssl libsodium libcares jansson yaml-0.1))
+flags+=($(pkg-config --cflags libuv libcrypto libssl libsodium libcares jansson yaml-0.1 libnghttp2))
 for place in /usr/share/include/llhttp /usr/include/llhttp; do
     [ -d $place ] && flags+=(-isystem $place)
 done

@@ -1,0 +1,35 @@
+#include "common/tailnet/derp_map.h"
+
+#include <stdlib.h>
+
+const struct derp_region *derp_map_region(const struct derp_map *map, uint16_t id)
+{
+    for (size_t i = 0; i < map->regions_count; i++)
+        if (map->regions[i].id == id)
+            return &map->regions[i];
+    return NULL;
+}
+
+static void region_deinit(struct derp_region *region)
+{
+    for (size_t i = 0; i < region->nodes_count; i++) {
+        struct derp_node *node = &region->nodes[i];
+
+        free(node->name);
+        free(node->host);
+        free(node->cert_name);
+        free(node->ipv4);
+        free(node->ipv6);
+        free(node->stun_test_ip);
+    }
+    free(region->nodes);
+    free(region->code);
+}
+
+void derp_map_deinit(struct derp_map *map)
+{
+    for (size_t i = 0; i < map->regions_count; i++)
+        region_deinit(&map->regions[i]);
+    free(map->regions);
+    *map = (struct derp_map){0};
+}
