@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/param.h> /* MIN, MAX */
+#include <sys/param.h> /* its MIN and MAX are replaced below; libuv brings it in after us otherwise */
 
 _Noreturn void bug_stop(const char *file, int line, const char *what);
 void bug_warn(const char *file, int line, const char *what, bool *said);
@@ -33,6 +33,21 @@ uint64_t bug_warn_count(void);
 
 /* container_of - the struct around one of its members. */
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* MIN, MAX - each argument is evaluated once, as the common type of both. Not for constant expressions. */
+#undef MIN
+#undef MAX
+#define MIN(a, b) BUG_PICK_(<, a, b, __COUNTER__)
+#define MAX(a, b) BUG_PICK_(>, a, b, __COUNTER__)
+#define BUG_PICK_(op, a, b, n) BUG_PICK_NAMED_(op, a, b, BUG_JOIN_(a_, n), BUG_JOIN_(b_, n))
+#define BUG_PICK_NAMED_(op, a, b, a_once, b_once)                                                                      \
+    (__extension__({                                                                                                   \
+        __typeof__(1 ? (a) : (b)) a_once = (a);                                                                        \
+        __typeof__(1 ? (a) : (b)) b_once = (b);                                                                        \
+        a_once op b_once ? a_once : b_once;                                                                            \
+    }))
+#define BUG_JOIN_(a, b)  BUG_JOIN2_(a, b)
+#define BUG_JOIN2_(a, b) a##b
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
