@@ -400,6 +400,21 @@ static void raise_files(void)
         log_warn("supervisor", "event=open_files_limit error=\"%s\"", err_str(-errno));
 }
 
+/* FILES_BESIDE - descriptors that are nobody's connection: sockets, loops and logs of all workers, generously. */
+#define FILES_BESIDE 256
+
+/* compare_files - visitors beyond the limit of open files wait in the kernel's queue rather than being turned away. */
+static void compare_files(const struct ingress_config *config)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < (rlim_t)config->limits.connections + FILES_BESIDE)
+        log_warn("supervisor",
+                 "event=few_files open_files=%llu limits_connections=%u note=\"raise the limit of open files (`ulimit -n`, "
+                 "LimitNOFILE=) or lower limits.connections\"",
+                 (unsigned long long)files.rlim_cur, config->limits.connections);
+}
+
 static uint32_t workers_of(const struct ingress_config *config)
 {
     cpu_set_t cpus;
@@ -423,6 +438,7 @@ static int prepare(struct supervisor *s)
         return CLI_CONFIG;
     }
     log_level_set(s->next->config->log.level);
+    compare_files(s->next->config);
     sockets_init(&s->sockets, workers_of(s->next->config));
     int udp = sockets_open_udp(&s->sockets, s->next->config, s->file, &errors);
     int tcp = sockets_open(&s->sockets, s->next->config, s->number, s->file, &errors);

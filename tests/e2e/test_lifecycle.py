@@ -185,3 +185,10 @@ def test_ingress_works_through_ipv6_only(make_world, website, authority):
     world.home.config["ingresses"][0]["endpoint"] = f"[::1]:{world.ingress.udp_port}"
     world.start()
     assert visitor.fetch(world.ingress.port, "site.test", authority, host="::1").body == website.page
+
+
+def test_more_visitors_allowed_than_open_files(world):
+    """An operator learns at the start that the machine stands in the way of limits.connections."""
+    world.ingress.config.setdefault("limits", {})["connections"] = 10_000_000
+    world.start()
+    world.ingress.wait_log(r"event=few_files .*limits_connections=10000000")
