@@ -10,7 +10,7 @@
 #include "common/config/config_text.h"
 #include "common/crypto/crypto.h"
 #include "common/crypto/key.h"
-#include "ingress/feed/feed_time.h"
+#include "common/base/rfc3339.h"
 
 /* Where a name's canonical spelling is made: a trailing dot and ":65535" fit too. */
 struct name_text {
@@ -313,7 +313,7 @@ static void read_expires(struct feed_walk *walk, const json_t *value, void *out)
     struct row *row = out;
     const char *text = feed_text(walk, value);
 
-    if (text && (!feed_time_parse(text, &row->node.expires) || row->node.expires == 0))
+    if (text && (!rfc3339_parse(text, &row->node.expires) || row->node.expires == 0))
         feed_fault(walk, "'%s' is not a time after 1970, as 2030-01-01T00:00:00Z", text);
 }
 

@@ -1,5 +1,5 @@
-/* feed_time.c - RFC 3339 by hand: strptime knows neither offsets nor fractions, and timegm is not in ISO C. */
-#include "ingress/feed/feed_time.h"
+/* rfc3339.c - RFC 3339 by hand: strptime knows neither offsets nor fractions, and timegm is not in ISO C. */
+#include "common/base/rfc3339.h"
 
 /* `digits` decimal digits at *at, which moves on. */
 static bool number(const char **at, int digits, unsigned *out)
@@ -43,7 +43,7 @@ static int64_t year_days(unsigned year)
     return y * 365 + y / 4 - y / 100 + y / 400 - 719162;
 }
 
-bool feed_time_parse(const char *text, uint64_t *out)
+bool rfc3339_parse(const char *text, uint64_t *out)
 {
     unsigned year, month, day, hour, minute, second, off_hour = 0, off_minute = 0;
     const char *at = text;

@@ -1,4 +1,4 @@
-/* test_feed_time.c - RFC 3339 against known moments, and what is not one. */
+/* test_rfc3339.c - RFC 3339 against known moments, and what is not one. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "common/base/bug.h"
-#include "ingress/feed/feed_time.h"
+#include "common/base/rfc3339.h"
 
 static void moments(void **state)
 {
@@ -32,7 +32,7 @@ static void moments(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         uint64_t seconds = 7;
 
-        assert_true(feed_time_parse(cases[i].text, &seconds));
+        assert_true(rfc3339_parse(cases[i].text, &seconds));
         assert_int_equal(seconds, cases[i].seconds);
     }
 }
@@ -51,7 +51,7 @@ static void not_moments(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         uint64_t seconds = 7;
 
-        assert_false(feed_time_parse(cases[i], &seconds));
+        assert_false(rfc3339_parse(cases[i], &seconds));
         assert_int_equal(seconds, 7);
     }
 }
@@ -66,7 +66,7 @@ static void like_the_library(void **state)
         uint64_t seconds;
 
         strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&at, &tm));
-        assert_true(feed_time_parse(text, &seconds));
+        assert_true(rfc3339_parse(text, &seconds));
         assert_int_equal(seconds, at);
     }
 }

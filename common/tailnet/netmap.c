@@ -1,0 +1,531 @@
+/* netmap.c - map frames onto the state, by the rules of tailscale's controlclient (updateStateFromResponse,
+ * updatePeersStateFromResponse): Peers alone, or PeersRemoved, PeersChanged, OnlineChange, PeersChangedPatch. */
+#include "common/tailnet/netmap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/bug.h"
+#include "common/base/err.h"
+#include "common/base/rfc3339.h"
+#include "common/tailnet/netmap_read.h"
+
+struct user {
+    struct map_node by_id;
+    int64_t id;
+    char *login;
+};
+
+struct netmap {
+    struct map_seed seed;
+    struct netmap_node *self; /* NULL before the first frame */
+    struct map peers, keys, users;
+    struct derp_map derp;
+};
+
+/* The members of a frame that mean something here. Absent and null are one. */
+enum part {
+    KEEP_ALIVE,
+    NODE,
+    PEERS,
+    PEERS_REMOVED,
+    PEERS_CHANGED,
+    ONLINE_CHANGE,
+    PEERS_PATCH,
+    DERP_MAP,
+    USER_PROFILES,
+    CONTROL_TIME,
+    PING_REQUEST,
+    PARTS_COUNT
+};
+static const char *const part_names[PARTS_COUNT] = {
+    "KeepAlive", "Node", "Peers", "PeersRemoved", "PeersChanged", "OnlineChange",
+    "PeersChangedPatch", "DERPMap", "UserProfiles", "ControlTime", "PingRequest"};
+
+struct frame {
+    struct json_slice parts[PARTS_COUNT];
+};
+
+static uint64_t id_hash(const struct netmap *map, int64_t id)
+{
+    return map_hash(&map->seed, &id, sizeof(id));
+}
+
+static uint64_t key_hash(const struct netmap *map, const uint8_t key[TAILNET_KEY_BYTES])
+{
+    return map_hash(&map->seed, key, TAILNET_KEY_BYTES);
+}
+
+struct netmap *netmap_new(const struct map_seed *seed)
+{
+    struct netmap *map = calloc(1, sizeof(*map));
+
+    if (!map)
+        return NULL;
+    map->seed = *seed;
+    map_init(&map->peers);
+    map_init(&map->keys);
+    map_init(&map->users);
+    return map;
+}
+
+/* ---- looking ---- */
+
+static struct netmap_node *find(const struct netmap *map, int64_t id)
+{
+    for (struct map_node *n = map_first(&map->peers, id_hash(map, id)); n; n = map_next(n)) {
+        struct netmap_node *peer = container_of(n, struct netmap_node, by_id);
+
+        if (peer->id == id)
+            return peer;
+    }
+    return NULL;
+}
+
+const struct netmap_node *netmap_self(const struct netmap *map)
+{
+    return map->self;
+}
+
+const struct netmap_node *netmap_peer(const struct netmap *map, int64_t id)
+{
+    return find(map, id);
+}
+
+const struct netmap_node *netmap_peer_by_key(const struct netmap *map, const uint8_t key[TAILNET_KEY_BYTES])
+{
+    for (struct map_node *n = map_first(&map->keys, key_hash(map, key)); n; n = map_next(n)) {
+        struct netmap_node *peer = container_of(n, struct netmap_node, by_key);
+
+        if (memcmp(peer->key, key, TAILNET_KEY_BYTES) == 0)
+            return peer;
+    }
+    return NULL;
+}
+
+size_t netmap_peers_count(const struct netmap *map)
+{
+    return map->peers.count;
+}
+
+struct visitor {
+    void (*fn)(const struct netmap_node *peer, void *ctx);
+    void *ctx;
+};
+
+static void visit(struct map_node *node, void *ctx)
+{
+    struct visitor *v = ctx;
+
+    v->fn(container_of(node, struct netmap_node, by_id), v->ctx);
+}
+
+void netmap_each_peer(const struct netmap *map, void (*fn)(const struct netmap_node *peer, void *ctx), void *ctx)
+{
+    map_each(&map->peers, visit, &(struct visitor){fn, ctx});
+}
+
+const struct derp_map *netmap_derp(const struct netmap *map)
+{
+    return &map->derp;
+}
+
+static struct user *find_user(const struct netmap *map, int64_t id)
+{
+    for (struct map_node *n = map_first(&map->users, id_hash(map, id)); n; n = map_next(n)) {
+        struct user *user = container_of(n, struct user, by_id);
+
+        if (user->id == id)
+            return user;
+    }
+    return NULL;
+}
+
+const char *netmap_login(const struct netmap *map, int64_t user)
+{
+    const struct user *found = find_user(map, user);
+
+    return found ? found->login : "";
+}
+
+/* ---- changes ---- */
+
+static int note(struct netmap_changes *changes, int64_t id)
+{
+    if (changes->count == changes->room) {
+        size_t room = changes->room ? 2 * changes->room : 64;
+        int64_t *grown = realloc(changes->ids, room * sizeof(*grown));
+
+        if (!grown)
+            return ERR_NOMEM;
+        changes->ids = grown;
+        changes->room = room;
+    }
+    changes->ids[changes->count++] = id;
+    return 0;
+}
+
+void netmap_changes_clear(struct netmap_changes *changes)
+{
+    *changes = (struct netmap_changes){.ids = changes->ids, .room = changes->room};
+}
+
+void netmap_changes_deinit(struct netmap_changes *changes)
+{
+    free(changes->ids);
+    *changes = (struct netmap_changes){0};
+}
+
+/* ---- changing ---- */
+
+static void node_free(struct netmap_node *node)
+{
+    if (node)
+        netmap_node_deinit(node);
+    free(node);
+}
+
+static void drop(struct netmap *map, struct netmap_node *peer)
+{
+    map_remove(&map->peers, &peer->by_id);
+    map_remove(&map->keys, &peer->by_key);
+    node_free(peer);
+}
+
+static int drop_all(struct netmap *map, struct netmap_changes *changes)
+{
+    struct map_node *n;
+    int rc = 0;
+
+    while ((n = map_any(&map->peers))) {
+        struct netmap_node *peer = container_of(n, struct netmap_node, by_id);
+
+        if (changes && rc == 0)
+            rc = note(changes, peer->id);
+        drop(map, peer);
+    }
+    return rc;
+}
+
+static void users_free(struct netmap *map)
+{
+    struct map_node *n;
+
+    while ((n = map_any(&map->users))) {
+        struct user *user = container_of(n, struct user, by_id);
+
+        map_remove(&map->users, n);
+        free(user->login);
+        free(user);
+    }
+}
+
+/* read_node - on the heap; *rc 0, ERR_INVALID (and counted as left out) or ERR_NOMEM with NULL. */
+static struct netmap_node *read_node(struct json_slice slice, unsigned *left_out, int *rc)
+{
+    json_t *value = netmap_parse(slice);
+    struct netmap_node *node = calloc(1, sizeof(*node));
+
+    *rc = !node ? ERR_NOMEM : !value ? ERR_INVALID : netmap_node_read(value, node, left_out);
+    json_decref(value);
+    if (*rc == 0)
+        return node;
+    if (*rc == ERR_INVALID)
+        ++*left_out;
+    node_free(node);
+    return NULL;
+}
+
+static int put_peer(struct netmap *map, struct json_slice slice, struct netmap_changes *changes, unsigned *left_out)
+{
+    int rc;
+    struct netmap_node *peer = read_node(slice, left_out, &rc);
+
+    if (!peer)
+        return rc == ERR_NOMEM ? rc : 0;
+    struct netmap_node *old = find(map, peer->id);
+
+    if (old)
+        drop(map, old);
+    else if (map->peers.count == NETMAP_PEERS_MAX) {
+        ++*left_out;
+        node_free(peer);
+        return 0;
+    }
+    map_insert(&map->peers, &peer->by_id, id_hash(map, peer->id));
+    map_insert(&map->keys, &peer->by_key, key_hash(map, peer->key));
+    return note(changes, peer->id);
+}
+
+static int put_peers(struct netmap *map, struct json_slice list, struct netmap_changes *changes, unsigned *left_out)
+{
+    struct json_slices s;
+    struct json_slice value;
+
+    if (!list.at)
+        return 0;
+    json_slices_list(&s, list);
+    while (json_slices_element(&s, &value)) {
+        int rc = put_peer(map, value, changes, left_out);
+
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int remove_peers(struct netmap *map, struct json_slice list, struct netmap_changes *changes)
+{
+    json_t *ids = list.at ? netmap_parse(list) : NULL, *value;
+    size_t i;
+    int rc = 0;
+
+    json_array_foreach(ids, i, value)
+    {
+        struct netmap_node *peer = find(map, json_integer_value(value));
+
+        if (!peer)
+            continue;
+        rc = note(changes, peer->id);
+        if (rc != 0)
+            break;
+        drop(map, peer);
+    }
+    json_decref(ids);
+    return rc;
+}
+
+/* {"12": true}: ids are decimal strings here, as JSON has no other keys */
+static int online_change(struct netmap *map, struct json_slice object, struct netmap_changes *changes)
+{
+    json_t *all = object.at ? netmap_parse(object) : NULL, *value;
+    const char *key;
+    int rc = 0;
+
+    json_object_foreach(all, key, value)
+    {
+        struct netmap_node *peer = find(map, strtoll(key, NULL, 10));
+
+        if (!peer || peer->online == json_is_true(value))
+            continue;
+        peer->online = json_is_true(value);
+        rc = note(changes, peer->id);
+        if (rc != 0)
+            break;
+    }
+    json_decref(all);
+    return rc;
+}
+
+static int patch_peer(struct netmap *map, const json_t *value, struct netmap_changes *changes, unsigned *left_out)
+{
+    struct netmap_node *peer = find(map, json_integer_value(json_object_get(value, "NodeID")));
+
+    if (!peer)
+        return 0;
+    map_remove(&map->keys, &peer->by_key); /* the key may be what changes */
+    int rc = netmap_node_patch(value, peer, left_out);
+
+    map_insert(&map->keys, &peer->by_key, key_hash(map, peer->key));
+    return rc ? rc : note(changes, peer->id);
+}
+
+static int patch_peers(struct netmap *map, struct json_slice list, struct netmap_changes *changes, unsigned *left_out)
+{
+    struct json_slices s;
+    struct json_slice slice;
+
+    if (!list.at)
+        return 0;
+    json_slices_list(&s, list);
+    while (json_slices_element(&s, &slice)) {
+        json_t *value = netmap_parse(slice);
+        int rc = value ? patch_peer(map, value, changes, left_out) : 0;
+
+        json_decref(value);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int put_user(struct netmap *map, const json_t *value, unsigned *left_out)
+{
+    int64_t id = json_integer_value(json_object_get(value, "ID"));
+    char *login = netmap_text(value, "LoginName", left_out);
+    struct user *user = login ? find_user(map, id) : NULL;
+
+    if (!login)
+        return ERR_NOMEM;
+    if (!user && map->users.count < NETMAP_USERS_MAX && (user = calloc(1, sizeof(*user)))) {
+        user->id = id;
+        map_insert(&map->users, &user->by_id, id_hash(map, id));
+    }
+    if (!user) {
+        free(login);
+        return ERR_NOMEM;
+    }
+    free(user->login);
+    user->login = login;
+    return 0;
+}
+
+static int put_users(struct netmap *map, struct json_slice list, unsigned *left_out)
+{
+    struct json_slices s;
+    struct json_slice slice;
+
+    if (!list.at)
+        return 0;
+    json_slices_list(&s, list);
+    while (json_slices_element(&s, &slice)) {
+        json_t *value = netmap_parse(slice);
+        int rc = value ? put_user(map, value, left_out) : 0;
+
+        json_decref(value);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int put_derp(struct netmap *map, struct json_slice slice, struct netmap_changes *changes)
+{
+    json_t *value = slice.at ? netmap_parse(slice) : NULL;
+    int rc = value ? derp_map_read(value, &map->derp) : 0;
+
+    changes->derp |= value != NULL;
+    json_decref(value);
+    return rc;
+}
+
+/* ---- frames ---- */
+
+static bool is_list(enum part part)
+{
+    return part == PEERS || part == PEERS_CHANGED || part == PEERS_PATCH || part == USER_PROFILES;
+}
+
+/* whether a list can be walked to its end, before anything is done */
+static bool walkable(struct json_slice list)
+{
+    struct json_slices s;
+    struct json_slice value;
+
+    json_slices_list(&s, list);
+    while (json_slices_element(&s, &value))
+        ;
+    return !s.bad;
+}
+
+static bool cut(const char *text, size_t len, struct frame *out)
+{
+    struct json_slices s;
+    struct json_slice key, value;
+
+    *out = (struct frame){0};
+    json_slices_object(&s, (struct json_slice){text, len});
+    while (json_slices_member(&s, &key, &value))
+        for (enum part i = 0; i < PARTS_COUNT; i++)
+            if (json_slice_is(key, part_names[i]) && !json_slice_is(value, "null"))
+                out->parts[i] = value;
+    for (enum part i = 0; !s.bad && i < PARTS_COUNT; i++)
+        if (is_list(i) && out->parts[i].at && !walkable(out->parts[i]))
+            return false;
+    return !s.bad;
+}
+
+static bool has_elements(struct json_slice list)
+{
+    struct json_slices s;
+    struct json_slice value;
+
+    return list.at && json_slices_list(&s, list) && json_slices_element(&s, &value);
+}
+
+static void read_asides(const struct frame *frame, struct netmap_asides *out)
+{
+    json_t *time = frame->parts[CONTROL_TIME].at ? netmap_parse(frame->parts[CONTROL_TIME]) : NULL;
+    json_t *ping = frame->parts[PING_REQUEST].at ? netmap_parse(frame->parts[PING_REQUEST]) : NULL;
+    const char *url = json_string_value(json_object_get(ping, "URL"));
+    const char *types = json_string_value(json_object_get(ping, "Types"));
+
+    if (!json_is_string(time) || !rfc3339_parse(json_string_value(time), &out->control_time))
+        out->control_time = 0;
+    /* other types want a node pinged or a request answered inside; both are the asker's convenience */
+    if (url && (!types || !*types) && strlen(url) < sizeof(out->ping_url) &&
+        !json_is_true(json_object_get(ping, "URLIsNoise")))
+        memcpy(out->ping_url, url, strlen(url) + 1);
+    json_decref(time);
+    json_decref(ping);
+}
+
+static int apply_peers(struct netmap *map, const struct frame *frame, struct netmap_changes *changes, unsigned *left_out)
+{
+    const struct json_slice *parts = frame->parts;
+    int rc;
+
+    if (has_elements(parts[PEERS])) {
+        changes->complete = true;
+        rc = drop_all(map, changes);
+        return rc ? rc : put_peers(map, parts[PEERS], changes, left_out);
+    }
+    if ((rc = remove_peers(map, parts[PEERS_REMOVED], changes)) ||
+        (rc = put_peers(map, parts[PEERS_CHANGED], changes, left_out)) ||
+        (rc = online_change(map, parts[ONLINE_CHANGE], changes)))
+        return rc;
+    return patch_peers(map, parts[PEERS_PATCH], changes, left_out);
+}
+
+static int start_over(struct netmap *map, struct netmap_changes *changes)
+{
+    changes->complete = changes->reconnect = changes->derp = true;
+    users_free(map);
+    derp_map_deinit(&map->derp);
+    return drop_all(map, changes);
+}
+
+enum netmap_frame netmap_apply(struct netmap *map, const char *text, size_t len, bool first,
+                               struct netmap_changes *changes, struct netmap_asides *asides)
+{
+    struct netmap_node *self = NULL;
+    struct frame frame;
+    int rc = 0;
+
+    *asides = (struct netmap_asides){0};
+    if (!cut(text, len, &frame))
+        return NETMAP_BAD;
+    read_asides(&frame, asides);
+    if (json_slice_is(frame.parts[KEEP_ALIVE], "true"))
+        return NETMAP_KEEPALIVE;
+    if (first && !frame.parts[NODE].at)
+        return NETMAP_NOT_FIRST;
+    if (frame.parts[NODE].at && !(self = read_node(frame.parts[NODE], &asides->left_out, &rc)))
+        return rc == ERR_NOMEM ? NETMAP_NOMEM : NETMAP_BAD;
+    if (first)
+        rc = start_over(map, changes);
+    if (self) {
+        node_free(map->self);
+        map->self = self;
+        changes->self = true;
+    }
+    if (rc || (rc = put_derp(map, frame.parts[DERP_MAP], changes)) ||
+        (rc = put_users(map, frame.parts[USER_PROFILES], &asides->left_out)) ||
+        (rc = apply_peers(map, &frame, changes, &asides->left_out)))
+        return NETMAP_NOMEM;
+    return NETMAP_APPLIED;
+}
+
+void netmap_free(struct netmap *map)
+{
+    if (!map)
+        return;
+    drop_all(map, NULL);
+    users_free(map);
+    derp_map_deinit(&map->derp);
+    node_free(map->self);
+    map_deinit(&map->peers);
+    map_deinit(&map->keys);
+    map_deinit(&map->users);
+    free(map);
+}
