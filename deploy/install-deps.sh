@@ -1,9 +1,10 @@
 #!/bin/bash
 # Installs the Debian packages (12 and 13) that the named jobs need and this machine lacks; does nothing when all are there.
-#   deploy/install-deps.sh [build] [demo] [test] [fresh]      default: build
+#   deploy/install-deps.sh [build] [demo] [test] [fresh] [bench]      default: build
 #   build  compile both programs          demo  fetch a page through them
 #   test   the whole of tests/run.sh      fresh a clean Debian root (tests/fresh.sh, tests/docker.sh)
-# Go (1.26.6 or newer) and cargo, for the suite interop, are not packaged there: install them yourself.
+#   bench  the peers of tests/bench/run.sh that are packaged
+# Go (1.26.6 or newer) and cargo, for the suite interop and the other peers, are not packaged there: install them yourself.
 set -euo pipefail
 
 . /etc/os-release
@@ -25,13 +26,14 @@ build="gcc libc6-dev cmake ninja-build pkgconf libuv1-dev libssl-dev libsodium-d
 demo="curl python3-minimal libpython3-stdlib"
 test="libcmocka-dev clang $clang_runtime python3 python3-pytest curl openssl nginx chromium fonts-dejavu-core"
 fresh="debootstrap mount util-linux"
+bench="libcmocka-dev python3 iproute2 util-linux haproxy nginx libnginx-mod-stream"
 
 wanted=""
 for job in "${@:-build}"; do
     case $job in
-    build | demo | test | fresh) wanted+=" ${!job}" ;;
+    build | demo | test | fresh | bench) wanted+=" ${!job}" ;;
     *)
-        echo "install-deps: no job called '$job' (build demo test fresh)" >&2
+        echo "install-deps: no job called '$job' (build demo test fresh bench)" >&2
         exit 2
         ;;
     esac

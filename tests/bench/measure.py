@@ -38,7 +38,7 @@ class Results:
                "max": max(values), "unit": unit, **parameters}
         self.rows.append(row)
         shown = " ".join(f"{k}={v}" for k, v in parameters.items())
-        print(f"{measure:28} {row['median']:>14,.3f} {unit:14} ({row['min']:,.3f} to {row['max']:,.3f}) {shown}",
+        print(f"{measure:30} {self.subject:16} {row['median']:>14,.3f} {unit:14} ({row['min']:,.3f} to {row['max']:,.3f}) {shown}",
               flush=True)
         return row["median"]
 

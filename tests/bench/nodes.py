@@ -97,9 +97,9 @@ def configured(results, directory, counts):
 class Players:
     """manynodes: reports on a line of its own whenever it is asked."""
 
-    def __init__(self, ingress, count, seed):
+    def __init__(self, ingress, count, seed, inside=()):
         self.popen = subprocess.Popen(
-            [BIN / "tests/manynodes", "--key", ingress.public_key, "--to", f"127.0.0.1:{UDP_PORT}",
+            [*inside, BIN / "tests/manynodes", "--key", ingress.public_key, "--to", f"127.0.0.1:{UDP_PORT}",
              "--nodes", str(count), "--seed", seed], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self):
