@@ -8,11 +8,11 @@
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
+#include "common/net/dial.h"
 #include "common/net/stream.h"
 #include "common/peerapi/peerapi.h"
 #include "common/proxy/proxy.h"
 #include "common/relay/relay.h"
-#include "node/dial.h"
 #include "node/service.h"
 
 #define BACKLOG          1024           /* half-open connections */
@@ -215,7 +215,7 @@ static void stream(struct offer *o, int fd, ts_t now)
     o->setup = NULL;
 }
 
-static void on_dialed(void *ctx, int fd_or_error, ts_t now)
+static void on_dialed(void *ctx, int fd_or_error, const char *why, ts_t now)
 {
     struct offer *o = ctx;
 
@@ -223,7 +223,7 @@ static void on_dialed(void *ctx, int fd_or_error, ts_t now)
     if (fd_or_error >= 0)
         stream(o, fd_or_error, now);
     else
-        backend_failed(o, err_str(fd_or_error), now);
+        backend_failed(o, why, now);
 }
 
 /* a request is there and well formed; false: the offer is gone */
@@ -239,8 +239,10 @@ static bool consider(struct offer *o, ts_t now)
     o->service = (size_t)service;
     o->setup = setup_get(o->of->setup);
     loop_timer_arm(o->of->loop, &o->deadline, TS_NEVER); /* the dial has its own */
-    o->dial = dial_start(o->of->loop, o->of->resolver, &service_of(o)->forward, service_of(o)->connect_timeout_ns,
-                         on_dialed, o, now);
+    const struct config_hostport *forward = &service_of(o)->forward;
+    const struct dial_to to = {.host = forward->host, .port = forward->port, .unix_path = forward->unix_path};
+
+    o->dial = dial_start(o->of->loop, o->of->resolver, &to, service_of(o)->connect_timeout_ns, on_dialed, o, now);
     if (!o->dial) {
         drop(o, true, now);
         return false;

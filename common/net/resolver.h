@@ -9,7 +9,7 @@
 #include "common/base/addr.h"
 #include "common/net/loop.h"
 
-#define RESOLVER_ADDRS_MAX 8 /* more answers than this are left out */
+#define RESOLVER_ADDRS_MAX 32 /* more answers than this are left out */
 
 struct resolver;
 struct resolver_request;

@@ -4,10 +4,15 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "common/base/bug.h"
 #include "common/base/err.h"
 
-#define NAME_STR 256 /* a DNS name, RFC 1035 section 2.3.4 */
+#define NAME_STR   256 /* a DNS name, RFC 1035 section 2.3.4 */
+#define NO_CONTEXT "no TLS context"
+
+static const unsigned char alpn_ours[] = "\x08http/1.1"; /* RFC 7301 section 3.1 */
 
 static int no_password(char *out, int cap, int writing, void *ctx)
 {
@@ -21,12 +26,12 @@ static int no_password(char *out, int cap, int writing, void *ctx)
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *offered,
                        unsigned int offered_len, void *ctx)
 {
-    static const unsigned char ours[] = "\x08http/1.1";
     unsigned char *chosen;
 
     (void)ssl;
     (void)ctx;
-    if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours) - 1, offered, offered_len) != OPENSSL_NPN_NEGOTIATED)
+    if (SSL_select_next_proto(&chosen, out_len, alpn_ours, sizeof(alpn_ours) - 1, offered, offered_len) !=
+        OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_NOACK;
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
@@ -47,38 +52,108 @@ static void explain(const char *what, char *why, size_t why_cap)
     ERR_clear_error();
 }
 
-struct ssl_ctx_st *tls_server_new(const char *certificate_path, const char *key_path, const char **culprit, char *why,
-                                  size_t why_cap)
+/* new_context - what both sides have in common */
+static SSL_CTX *new_context(const SSL_METHOD *method)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    const char *what;
-
-    *culprit = NULL;
     ERR_clear_error();
-    if (!ctx) {
-        what = "no TLS context";
-        goto fail;
-    }
+    SSL_CTX *ctx = SSL_CTX_new(method);
+
+    if (!ctx)
+        return NULL;
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-    /* many clients close without close_notify; what is cut short is for the protocol above to notice */
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* resumption is by tickets: no memory of visitors */
     SSL_CTX_set_default_passwd_cb(ctx, no_password);
-    SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
+    return ctx;
+}
+
+/* use_pair - our own certificate; what is wrong with it, or NULL */
+static const char *use_pair(SSL_CTX *ctx, const char *certificate_path, const char *key_path, const char **culprit)
+{
     if (SSL_CTX_use_certificate_chain_file(ctx, certificate_path) != 1) {
-        what = "holds no certificate in PEM";
         *culprit = certificate_path;
-    } else if (SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) != 1) {
-        what = "holds no private key in PEM, or that of another certificate";
-        *culprit = key_path;
-    } else {
-        return ctx;
+        return "holds no certificate in PEM";
     }
-fail:
+    if (SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) != 1) {
+        *culprit = key_path;
+        return "holds no private key in PEM, or that of another certificate";
+    }
+    return NULL;
+}
+
+/* done - the context, or nothing and the reason when something is wrong */
+static SSL_CTX *done(SSL_CTX *ctx, const char *what, char *why, size_t why_cap)
+{
+    if (!what)
+        return ctx;
     explain(what, why, why_cap);
     SSL_CTX_free(ctx);
     return NULL;
+}
+
+struct ssl_ctx_st *tls_server_new(const char *certificate_path, const char *key_path, const char **culprit, char *why,
+                                  size_t why_cap)
+{
+    SSL_CTX *ctx = new_context(TLS_server_method());
+
+    *culprit = NULL;
+    if (!ctx)
+        return done(NULL, NO_CONTEXT, why, why_cap);
+    /* many clients close without close_notify; what is cut short is for the protocol above to notice */
+    SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
+    return done(ctx, use_pair(ctx, certificate_path, key_path, culprit), why, why_cap);
+}
+
+/* use_machine - the authorities of this machine, from the one file that holds them all: OpenSSL's folders would be
+ * looked into at each handshake, out of a sandbox too */
+static const char *use_machine(SSL_CTX *ctx)
+{
+    const char *named = getenv(X509_get_default_cert_file_env()); /* SSL_CERT_FILE, as in all programs with OpenSSL */
+    const char *const places[] = {
+        named ? named : X509_get_default_cert_file(),
+        "/etc/ssl/certs/ca-certificates.crt", /* Debian and its kin, Alpine, Arch */
+        "/etc/pki/tls/certs/ca-bundle.crt",   /* Fedora and its kin */
+    };
+
+    for (size_t i = 0; i < (named ? 1 : ARRAY_SIZE(places)); i++)
+        if (SSL_CTX_load_verify_file(ctx, places[i]) == 1) {
+            ERR_clear_error();
+            return NULL;
+        }
+    ERR_clear_error();
+    return named ? "SSL_CERT_FILE names no file of authorities"
+                 : "this machine has no file of authorities (install ca-certificates), and none is named";
+}
+
+static const char *use_authorities(SSL_CTX *ctx, const char *path, const char **culprit)
+{
+    if (!path || !*path)
+        return use_machine(ctx);
+    if (SSL_CTX_load_verify_file(ctx, path) == 1)
+        return NULL;
+    *culprit = path;
+    return "holds no certificates in PEM";
+}
+
+struct ssl_ctx_st *tls_client_new(const struct tls_client_files *files, bool alpn_http, const char **culprit, char *why,
+                                  size_t why_cap)
+{
+    SSL_CTX *ctx = new_context(TLS_client_method());
+    const char *what;
+
+    *culprit = NULL;
+    if (!ctx)
+        return done(NULL, NO_CONTEXT, why, why_cap);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    what = use_authorities(ctx, files->ca, culprit);
+    if (!what && files->certificate && *files->certificate)
+        what = use_pair(ctx, files->certificate, files->certificate_key ? files->certificate_key : "", culprit);
+    if (!what && alpn_http && SSL_CTX_set_alpn_protos(ctx, alpn_ours, sizeof(alpn_ours) - 1) != 0)
+        what = NO_CONTEXT;
+    return done(ctx, what, why, why_cap);
 }
 
 bool tls_server_fits(struct ssl_ctx_st *ctx, const char *name)

@@ -1,4 +1,5 @@
-/* tls.h - TLS server contexts: a certificate chain and its key, ready to be shared by connections. SHELL. */
+/* tls.h - TLS contexts, ready to be shared by connections: a server's with its certificate chain and key, and a
+ * client's with the authorities it trusts. SHELL. */
 #ifndef NET_TLS_H
 #define NET_TLS_H
 
@@ -17,6 +18,19 @@ struct ssl_ctx_st *tls_server_new(const char *certificate_path, const char *key_
 /* tls_server_fits - whether the certificate is one for `name`, as visitors will check it (RFC 6125); "*.example.net"
  * asks for any name right under example.net. */
 bool tls_server_fits(struct ssl_ctx_st *ctx, const char *name);
+
+/* What a client's context is made of; paths may be NULL or "". */
+struct tls_client_files {
+    const char *ca;              /* authorities in PEM; none given: those of this machine */
+    const char *certificate;     /* our own chain (PEM, leaf first) and key (PEM, not encrypted), for servers that ask */
+    const char *certificate_key;
+};
+
+/* tls_client_new - TLS 1.2 and up, offering http/1.1 when alpn_http is true, else no ALPN. All files are read now, so
+ * that a sandbox may close behind it. Results as tls_server_new's. */
+struct ssl_ctx_st *tls_client_new(const struct tls_client_files *files, bool alpn_http, const char **culprit, char *why,
+                                  size_t why_cap);
+
 void tls_free(struct ssl_ctx_st *ctx); /* NULL allowed */
 
 #endif
