@@ -163,6 +163,7 @@ static size_t emit(struct tcp_conn *c, uint8_t *buf, uint8_t flags, uint64_t sta
         put_ack(c, &h, len == 0);
         if (sack)
             put_sack(c, &h);
+        c->ack_due |= sack && tcp_recvq_news(&c->recvq);
     } else if (flags & TCP_SYN) {
         h.window = (uint16_t)MIN(c->window.size, (uint32_t)UINT16_MAX);
     }

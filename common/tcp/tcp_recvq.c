@@ -8,11 +8,15 @@
 #include "common/base/bug.h"
 
 #define RANGES_START 8
-#define RECENT       4 /* as many as a segment without timestamps can report */
+#define TOLD         4  /* as many as a segment without timestamps can report */
+#define NEWS         64 /* ranges that may change before a report; of more the oldest is not reported */
 
+/* Ranges are named by a position inside them: they grow and merge. */
 struct tcp_early {
     uint32_t count, room;
-    uint64_t recent[RECENT]; /* positions last stored, newest first; 0: none (0 is the SYN, never early) */
+    uint32_t news_first, news_count;
+    uint64_t news[NEWS];      /* a ring: changed and not reported since, oldest first */
+    uint64_t told[TOLD];      /* last reported, newest first; 0: none (0 is the SYN, never early) */
     struct tcp_range range[]; /* ascending, never touching */
 };
 
@@ -67,10 +71,34 @@ static bool early_reserve(struct tcp_recvq *q)
     return true;
 }
 
-static void recent_note(struct tcp_early *e, uint64_t at)
+/* the range that position `at` lies in; NULL: it is in order by now */
+static const struct tcp_range *range_of(const struct tcp_early *e, uint64_t at)
 {
-    memmove(e->recent + 1, e->recent, (RECENT - 1) * sizeof(e->recent[0]));
-    e->recent[0] = at;
+    uint32_t index = range_find(e, at + 1);
+
+    return index < e->count && e->range[index].start <= at ? &e->range[index] : NULL;
+}
+
+static void news_add(struct tcp_early *e, uint64_t at)
+{
+    uint64_t last = e->news_count ? e->news[(e->news_first + e->news_count - 1) % NEWS] : 0;
+
+    if (last && range_of(e, last) == range_of(e, at))
+        return;
+    if (e->news_count == NEWS) {
+        e->news_first = (e->news_first + 1) % NEWS;
+        e->news_count--;
+    }
+    e->news[(e->news_first + e->news_count++) % NEWS] = at;
+}
+
+static uint64_t news_take(struct tcp_early *e)
+{
+    uint64_t at = e->news[e->news_first];
+
+    e->news_first = (e->news_first + 1) % NEWS;
+    e->news_count--;
+    return at;
 }
 
 /* Merge r into the list; room for one more is there. Returns what of r was in the list before, first piece. */
@@ -91,7 +119,7 @@ static struct tcp_range early_add(struct tcp_early *e, struct tcp_range r)
     memmove(&e->range[first + 1], &e->range[last], (e->count - last) * sizeof(e->range[0]));
     e->range[first] = (struct tcp_range){start, end};
     e->count = e->count - (last - first) + 1;
-    recent_note(e, r.start);
+    news_add(e, r.start);
     return duplicate;
 }
 
@@ -189,21 +217,35 @@ void tcp_recvq_consumed(struct tcp_recvq *q, struct pool *pool, size_t len)
         stretch_trim(&q->bytes, pool);
 }
 
-int tcp_recvq_sack(const struct tcp_recvq *q, struct tcp_range *out, int max)
+static int report(const struct tcp_early *e, uint64_t at, struct tcp_range *out, int count)
 {
-    const struct tcp_early *e = q->early;
+    const struct tcp_range *range = at ? range_of(e, at) : NULL;
+
+    for (int i = 0; i < count && range; i++)
+        if (out[i].start == range->start)
+            range = NULL;
+    if (range)
+        out[count++] = *range;
+    return count;
+}
+
+int tcp_recvq_sack(struct tcp_recvq *q, struct tcp_range *out, int max)
+{
+    struct tcp_early *e = q->early;
     int count = 0;
 
-    for (int i = 0; e && i < RECENT && count < max; i++) {
-        uint32_t at = e->recent[i] ? range_find(e, e->recent[i]) : e->count;
-        bool known = at == e->count || e->range[at].start > e->recent[i];
-
-        for (int j = 0; j < count && !known; j++)
-            known = out[j].start == e->range[at].start;
-        if (!known)
-            out[count++] = e->range[at];
-    }
+    while (e && count == 0 && e->news_count > 0)
+        count = report(e, news_take(e), out, 0);
+    for (int i = 0; e && i < TOLD && count < max; i++)
+        count = report(e, e->told[i], out, count);
+    for (int i = 0; e && i < TOLD; i++)
+        e->told[i] = i < count ? out[i].start : 0;
     return count;
+}
+
+bool tcp_recvq_news(const struct tcp_recvq *q)
+{
+    return q->early && q->early->news_count > 0;
 }
 
 uint64_t tcp_recvq_end(const struct tcp_recvq *q)

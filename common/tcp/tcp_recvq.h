@@ -49,8 +49,13 @@ struct tcp_recvq_result tcp_recvq_insert(struct tcp_recvq *q, struct pool *pool,
 /* tcp_recvq_consumed - len more bytes were read (<= readable). */
 void tcp_recvq_consumed(struct tcp_recvq *q, struct pool *pool, size_t len);
 
-/* tcp_recvq_sack - the early ranges to report, most recently changed first (RFC 2018 section 4). Returns how many. */
-int tcp_recvq_sack(const struct tcp_recvq *q, struct tcp_range *out, int max);
+/* tcp_recvq_sack - the early ranges to report: first one that changed and was not reported since, of several the one
+ * that changed first, as if each segment had been answered when it came; then those reported last, so that each is
+ * told in as many segments as one has room for (RFC 2018 section 4). Returns how many. */
+int tcp_recvq_sack(struct tcp_recvq *q, struct tcp_range *out, int max);
+
+/* tcp_recvq_news - there is a range that changed and was not reported since. */
+bool tcp_recvq_news(const struct tcp_recvq *q);
 
 /* tcp_recvq_end - first position after everything that is here, early bytes too. */
 uint64_t tcp_recvq_end(const struct tcp_recvq *q);

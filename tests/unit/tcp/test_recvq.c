@@ -97,10 +97,20 @@ static void put(struct tcp_recvq *q, struct pool *pool, uint64_t at, size_t len)
     assert_false(tcp_recvq_insert(q, pool, at, data, len, 0).refused);
 }
 
-/* RFC 2018 section 4: the newest block first, then the others by when they last changed */
-static void sack_order(void **state)
+static void expect(struct tcp_recvq *q, int max, int count, const uint64_t want[][2])
 {
     struct tcp_range r[4];
+
+    assert_int_equal(tcp_recvq_sack(q, r, max), count);
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(r[i].start, want[i][0]);
+        assert_int_equal(r[i].end, want[i][1]);
+    }
+}
+
+/* RFC 2018 section 4: the block that changed first, then those told last */
+static void sack_order(void **state)
+{
     struct tcp_recvq q;
     struct pool pool;
 
@@ -108,18 +118,41 @@ static void sack_order(void **state)
     pool_init(&pool, CHUNK, 100, 4);
     tcp_recvq_init(&q);
     put(&q, &pool, 101, 10);
+    expect(&q, 4, 1, (const uint64_t[][2]){{101, 111}});
     put(&q, &pool, 201, 10);
+    expect(&q, 4, 2, (const uint64_t[][2]){{201, 211}, {101, 111}});
     put(&q, &pool, 301, 10);
+    expect(&q, 2, 2, (const uint64_t[][2]){{301, 311}, {201, 211}});
     put(&q, &pool, 111, 10);
-    assert_int_equal(tcp_recvq_sack(&q, r, 4), 3);
-    assert_int_equal(r[0].start, 101);
-    assert_int_equal(r[0].end, 121);
-    assert_int_equal(r[1].start, 301);
-    assert_int_equal(r[2].start, 201);
-    assert_int_equal(tcp_recvq_sack(&q, r, 2), 2);
+    expect(&q, 4, 3, (const uint64_t[][2]){{101, 121}, {301, 311}, {201, 211}});
     put(&q, &pool, 1, 100);
     assert_int_equal(q.next, 121);
-    assert_int_equal(tcp_recvq_sack(&q, r, 4), 2);
+    assert_false(tcp_recvq_news(&q));
+    expect(&q, 4, 2, (const uint64_t[][2]){{301, 311}, {201, 211}});
+    tcp_recvq_deinit(&q, &pool);
+    pool_deinit(&pool);
+}
+
+/* what came together is told one after the other, in the order of its coming, and nothing is left out */
+static void sack_news(void **state)
+{
+    struct tcp_recvq q;
+    struct pool pool;
+
+    (void)state;
+    pool_init(&pool, CHUNK, 100, 4);
+    tcp_recvq_init(&q);
+    for (uint64_t at = 101; at <= 501; at += 100)
+        for (uint64_t piece = 0; piece < 50; piece += 10)
+            put(&q, &pool, at + piece, 10);
+    expect(&q, 3, 1, (const uint64_t[][2]){{101, 151}});
+    expect(&q, 3, 2, (const uint64_t[][2]){{201, 251}, {101, 151}});
+    expect(&q, 3, 3, (const uint64_t[][2]){{301, 351}, {201, 251}, {101, 151}});
+    put(&q, &pool, 351, 50); /* merges two, one of them not told yet */
+    expect(&q, 3, 3, (const uint64_t[][2]){{301, 451}, {201, 251}, {101, 151}});
+    assert_true(tcp_recvq_news(&q));
+    put(&q, &pool, 1, 100); /* in order now, and no news any more */
+    expect(&q, 3, 3, (const uint64_t[][2]){{501, 551}, {301, 451}, {201, 251}});
     tcp_recvq_deinit(&q, &pool);
     pool_deinit(&pool);
 }
@@ -145,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(model),
         cmocka_unit_test(sack_order),
+        cmocka_unit_test(sack_news),
         cmocka_unit_test(idle),
     };
 
