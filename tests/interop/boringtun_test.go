@@ -1,13 +1,18 @@
 package interop
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
+
+	"funnel-ingress/tests/lab"
 )
 
 // boringtun is Cloudflare's implementation in Rust, in a process of its own: see boringtun/src/main.rs.
@@ -18,25 +23,43 @@ type boringtun struct {
 	closed chan struct{}
 }
 
-// TestBoringtun needs cargo; it is the one part of this suite that may be skipped where the rest runs.
-func TestBoringtun(t *testing.T) {
-	t.Parallel()
+// boringtunProgram needs cargo; what it is for is the one part of this suite that may be skipped where the rest runs, and
+// tests/run.sh says so.
+var boringtunProgram = sync.OnceValues(func() (program string, err error) {
 	cargo, err := exec.LookPath("cargo")
 	if err != nil {
-		t.Skip("no cargo here: nothing is proven against boringtun")
+		return "", err
 	}
-	target, err := filepath.Abs("../../build/boringtun")
-	must(t, err)
+	target, err := filepath.Abs(lab.BuildDirectory("boringtun"))
+	if err != nil {
+		return "", err
+	}
 	build := exec.Command(cargo, "build", "--quiet", "--locked", "--release", "--target-dir", target)
 	build.Dir = "boringtun"
 	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cargo build: %v\n%s", err, output)
+		return "", fmt.Errorf("cargo build: %w\n%s", err, output)
 	}
-	program := filepath.Join(target, "release", "boringtun-peer")
-	testImplementation(t, func(p *Peer) carrier { return startBoringtun(p, program) })
+	return filepath.Join(target, "release", "boringtun-peer"), nil
+})
+
+func needBoringtun(t *testing.T) {
+	t.Helper()
+	if _, err := boringtunProgram(); errors.Is(err, exec.ErrNotFound) {
+		t.Skip("no cargo here: nothing is proven against boringtun")
+	} else if err != nil {
+		t.Fatal(err)
+	}
 }
 
-func startBoringtun(p *Peer, program string) carrier {
+func TestBoringtun(t *testing.T) {
+	t.Parallel()
+	needBoringtun(t)
+	testImplementation(t, startBoringtun)
+}
+
+func startBoringtun(p *Peer) carrier {
+	program, err := boringtunProgram()
+	lab.Must(p.t, err)
 	socket := listenUDP(p.t)
 	arguments := []string{"127.0.0.1:" + strconv.Itoa(p.udp), udpAddress(socket).String(), strconv.Itoa(p.keepalive)}
 	if p.calls.IsValid() {
@@ -44,16 +67,16 @@ func startBoringtun(p *Peer, program string) carrier {
 	}
 	b := &boringtun{cmd: exec.Command(program, arguments...), socket: socket, closed: make(chan struct{})}
 	input, err := b.cmd.StdinPipe()
-	must(p.t, err)
+	lab.Must(p.t, err)
 	b.input, b.cmd.Stderr = input, os.Stderr
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	must(p.t, b.cmd.Start())
+	lab.Must(p.t, b.cmd.Start())
 	private, public := p.key.Raw32(), p.in.key.Public().Raw32()
 	_, err = input.Write(append(private[:], public[:]...))
-	must(p.t, err)
+	lab.Must(p.t, err)
 	buffer := make([]byte, 65536)
 	_, at, err := socket.ReadFromUDPAddrPort(buffer) // its greeting
-	must(p.t, err)
+	lab.Must(p.t, err)
 	go func() {
 		for {
 			n, _, err := socket.ReadFromUDPAddrPort(buffer)

@@ -3,19 +3,21 @@ package interop
 import (
 	"testing"
 	"time"
+
+	"funnel-ingress/tests/lab"
 )
 
 // TestFamilies shows that a node is served as long as one of its families works and is allowed. What the feed says
 // wrong here is what a node looks like that has lost a family.
 func TestFamilies(t *testing.T) {
 	tailnet, in := newTailnet(t), newIngress(t)
-	web := tailnet.addNode("web", in, in.udp)
-	web.serve(t, passthrough(t, web))
+	web := tailnet.addNode("web", in, in.UDP)
+	web.serve(t, passthrough(t, web.Node))
 	row := web.row(nil)
 	addresses := row["addresses"].([]string)
 	in.rows = []map[string]any{row}
 	in.start(t)
-	visitWithin(t, in, web.name, recovery) // the session is not what is measured below
+	visitWithin(t, in, web.Name, recovery) // the session is not what is measured below
 
 	for _, c := range []struct {
 		what  string
@@ -41,7 +43,7 @@ func TestFamilies(t *testing.T) {
 			in.reload(t)
 			for range 8 { // who wins the race differs
 				began := time.Now()
-				if seen := ask(t, browser(t, in.tls[443], false), web.name); seen.Host != web.name {
+				if seen := lab.Ask(t, lab.Browser(t, in.TLS[443], false), web.Name); seen.Host != web.Name {
 					t.Errorf("the site saw %+v", seen)
 				}
 				if took := time.Since(began); took > 2*time.Second {

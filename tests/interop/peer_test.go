@@ -17,6 +17,8 @@ import (
 	"tailscale.com/types/key"
 
 	wgtun "golang.zx2c4.com/wireguard/tun"
+
+	"funnel-ingress/tests/lab"
 )
 
 // Peer is a node of our own making: another implementation's WireGuard below gVisor's TCP, and on that a peerapi which
@@ -55,20 +57,20 @@ const peerPort = 41112
 const accepted = "HTTP/1.1 101 Switching Protocols\r\n\r\n"
 
 func newPeer(t testing.TB, in *Ingress, number int) *Peer {
-	p := &Peer{t: t, in: in, key: key.NewNode(), udp: freePort(t), name: fmt.Sprintf("peer%d.test", number),
+	p := &Peer{t: t, in: in, key: key.NewNode(), udp: lab.FreePort(t), name: fmt.Sprintf("peer%d.test", number),
 		addresses: []netip.Addr{
 			netip.AddrFrom4([4]byte{100, 65, 0, byte(number)}),
 			netip.MustParseAddr(fmt.Sprintf("fd7a:115c:a1e0::65:%x", number)),
 		},
 		answer: func(*http.Request) string { return accepted },
-		stream: echo,
+		stream: lab.Echo,
 	}
 	device, stack, err := netstack.CreateNetTUN(p.addresses, nil, 1280)
-	must(t, err)
+	lab.Must(t, err)
 	p.packets = newPacketPump(device)
 	for _, address := range p.addresses {
 		listener, err := stack.ListenTCPAddrPort(netip.AddrPortFrom(address, peerPort))
-		must(t, err)
+		lab.Must(t, err)
 		go p.accept(listener)
 	}
 	t.Cleanup(func() {
@@ -108,7 +110,7 @@ func (p *Peer) accept(listener net.Listener) {
 
 func (p *Peer) serve(conn net.Conn) {
 	defer conn.Close()
-	from := addrPort(conn.RemoteAddr().String())
+	from := lab.AddrPort(conn.RemoteAddr().String())
 	p.mu.Lock()
 	p.sources = append(p.sources, from)
 	p.mu.Unlock()
@@ -126,7 +128,7 @@ func (p *Peer) serve(conn net.Conn) {
 	p.mu.Unlock()
 	io.WriteString(conn, answer)
 	if answer == accepted {
-		p.stream(&peeked{conn, reader})
+		p.stream(&lab.Peeked{Conn: conn, Reader: reader})
 	} else if answer != "" {
 		io.Copy(io.Discard, conn) // as net/http does, which keeps the connection for another request
 	}
@@ -209,8 +211,8 @@ func (t *tap) Close() error {
 func visitRaw(t testing.TB, in *Ingress, limit time.Duration) net.Conn {
 	t.Helper()
 	began := time.Now()
-	conn := dial(t, in.raw)
-	if got := say(t, conn, "hello"); got != "hello" {
+	conn := lab.Dial(t, in.raw)
+	if got := lab.Say(t, conn, "hello"); got != "hello" {
 		t.Errorf("echo %q", got)
 	}
 	if took := time.Since(began); took > limit {

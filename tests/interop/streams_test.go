@@ -14,33 +14,35 @@ import (
 
 	"tailscale.com/ipn"
 	"tailscale.com/tsnet"
+
+	"funnel-ingress/tests/lab"
 )
 
 // TestStreams is about bytes after the 101: our inner TCP against the node's gVisor, and the node's way of ending.
 func TestStreams(t *testing.T) {
 	tailnet, in := newTailnet(t), newIngress(t)
-	web := tailnet.addNode("web", in, in.udp)
-	config := passthrough(t, web)
+	web := tailnet.addNode("web", in, in.UDP)
+	config := passthrough(t, web.Node)
 	for _, port := range []int{8443, 10000} {
-		config.AllowFunnel[hostPort(web.name, port)] = true
+		config.AllowFunnel[hostPort(web.Name, port)] = true
 	}
-	config.AllowFunnel[hostPort("raw."+domain, rawPort)] = true
+	config.AllowFunnel[hostPort("raw."+lab.Domain, rawPort)] = true
 	config.TCP[8443] = &ipn.TCPPortHandler{HTTPS: true}
 	config.Web = map[ipn.HostPort]*ipn.WebServerConfig{
-		hostPort(web.name, 8443): {Handlers: map[string]*ipn.HTTPHandler{"/": {Proxy: plainSite(t)}}},
+		hostPort(web.Name, 8443): {Handlers: map[string]*ipn.HTTPHandler{"/": {Proxy: lab.PlainSite(t)}}},
 	}
 	config.TCP[10000] = &ipn.TCPPortHandler{
-		TCPForward: strings.TrimPrefix(plainSite(t), "http://"), TerminateTLS: web.name,
+		TCPForward: strings.TrimPrefix(lab.PlainSite(t), "http://"), TerminateTLS: web.Name,
 	}
-	config.TCP[rawPort] = &ipn.TCPPortHandler{TCPForward: serveConns(t, echo)}
+	config.TCP[rawPort] = &ipn.TCPPortHandler{TCPForward: lab.ServeConns(t, lab.Echo)}
 	web.serve(t, config)
-	app, err := web.server.ListenFunnel("tcp", ":4443", tsnet.FunnelTLSConfig(
-		&tls.Config{Certificates: []tls.Certificate{authority.issue(t, web.name)}}))
-	must(t, err)
+	app, err := web.Process.(*lab.Tsnet).Server.ListenFunnel("tcp", ":4443", tsnet.FunnelTLSConfig(
+		&tls.Config{Certificates: []tls.Certificate{lab.CA.Issue(t, web.Name)}}))
+	lab.Must(t, err)
 	t.Cleanup(func() { app.Close() })
-	go http.Serve(app, site)
+	go http.Serve(app, lab.Site)
 	in.rows = []map[string]any{web.row(map[string]any{
-		"names": []any{web.name, "raw." + domain}, "ports": append([]int{rawPort}, tlsPorts...),
+		"names": []any{web.Name, "raw." + lab.Domain}, "ports": append([]int{rawPort}, tlsPorts...),
 	})}
 	in.start(t)
 
@@ -49,22 +51,22 @@ func TestStreams(t *testing.T) {
 			"forwarded": 443, "HTTPS at the node": 8443, "TLS at the node": 10000, "ListenFunnel": 4443,
 		} {
 			t.Run(what, func(t *testing.T) {
-				conn := dial(t, in.tls[port])
-				session := tls.Client(conn, trusting(web.name))
-				fmt.Fprintf(session, "GET /big?n=5000000 HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", web.name)
-				must(t, conn.CloseWrite())
+				conn := lab.Dial(t, in.TLS[port])
+				session := tls.Client(conn, lab.Trusting(web.Name))
+				fmt.Fprintf(session, "GET /big?n=5000000 HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", web.Name)
+				lab.Must(t, conn.CloseWrite())
 				checkBig(t, session, 5000000)
-				if line := in.access(t, conn.LocalAddr().String(), 0); line.Reason != "ok" {
+				if line := in.Access(t, conn.LocalAddr().String(), 0); line.Reason != "ok" {
 					t.Errorf("access log: %+v", line)
 				}
 			})
 		}
 	})
 	t.Run("a held end is passed on in time", func(t *testing.T) {
-		conn := dial(t, in.raw)
-		say(t, conn, "hello")
+		conn := lab.Dial(t, in.raw)
+		lab.Say(t, conn, "hello")
 		conn.Close()
-		if line := in.access(t, conn.LocalAddr().String(), 0); line.Reason != "half_close_timeout" {
+		if line := in.Access(t, conn.LocalAddr().String(), 0); line.Reason != "half_close_timeout" {
 			t.Errorf("access log: %+v", line)
 		}
 	})
@@ -72,16 +74,16 @@ func TestStreams(t *testing.T) {
 		var group sync.WaitGroup
 		began := time.Now()
 		for i := range 4 {
-			client := browser(t, in.tls[[]int{443, 8443, 4443, 10000}[i]], false)
-			group.Go(func() { download(t, client, web.name, 16<<20) })
-			group.Go(func() { upload(t, client, web.name, 16<<20+i) })
+			client := lab.Browser(t, in.TLS[[]int{443, 8443, 4443, 10000}[i]], false)
+			group.Go(func() { download(t, client, web.Name, 16<<20) })
+			group.Go(func() { upload(t, client, web.Name, 16<<20+i) })
 		}
 		group.Wait()
 		t.Logf("128 MiB in %v", time.Since(began).Round(time.Millisecond))
 	})
 	t.Run("both ways at once in one stream", func(t *testing.T) {
-		conn := dial(t, in.raw)
-		sent := randomBytes(8 << 20)
+		conn := lab.Dial(t, in.raw)
+		sent := lab.RandomBytes(8 << 20)
 		go conn.Write(sent)
 		got := make([]byte, len(sent))
 		if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, sent) {
@@ -89,20 +91,20 @@ func TestStreams(t *testing.T) {
 		}
 	})
 	t.Run("a slow reader", func(t *testing.T) {
-		conn := dial(t, in.tls[443])
-		session := tls.Client(conn, trusting(web.name))
-		fmt.Fprintf(session, "GET /big?n=30000000 HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", web.name)
+		conn := lab.Dial(t, in.TLS[443])
+		session := tls.Client(conn, lab.Trusting(web.Name))
+		fmt.Fprintf(session, "GET /big?n=30000000 HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", web.Name)
 		time.Sleep(1500 * time.Millisecond) // all buffers fill, the inner window closes, and opens again
 		checkBig(t, session, 30000000)
 	})
 	t.Run("many connections one after the other", func(t *testing.T) {
 		const visitors, each = 8, 150
-		since := len(in.accesses())
+		since := len(in.Accesses())
 		var group sync.WaitGroup
 		for range visitors {
 			group.Go(func() {
 				for range each {
-					conn := dial(t, in.raw)
+					conn := lab.Dial(t, in.raw)
 					fmt.Fprintf(conn, "short\n")
 					answer := make([]byte, 6)
 					if _, err := io.ReadFull(conn, answer); err != nil {
@@ -115,7 +117,7 @@ func TestStreams(t *testing.T) {
 			})
 		}
 		group.Wait()
-		for _, line := range in.accesses()[since:] {
+		for _, line := range in.Accesses()[since:] {
 			if line.Port == rawPort && line.Reason != "visitor_reset" {
 				t.Errorf("access log: %+v", line)
 			}
@@ -147,7 +149,7 @@ func download(t *testing.T, client *http.Client, name string, size int) {
 }
 
 func upload(t *testing.T, client *http.Client, name string, size int) {
-	body := randomBytes(size)
+	body := lab.RandomBytes(size)
 	answer, err := client.Post("https://"+name+"/sum", "application/octet-stream", bytes.NewReader(body))
 	if err != nil {
 		t.Error(err)

@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -10,50 +9,21 @@ import (
 	"testing"
 
 	"tailscale.com/tailcfg"
-	"tailscale.com/tstest/integration"
-	"tailscale.com/tstest/integration/testcontrol"
-	"tailscale.com/types/logger"
+
+	"funnel-ingress/tests/lab"
 )
 
-// Tailnet is Tailscale's in-memory coordination server with a DERP and a STUN server.
+// Tailnet is a coordination server, and who listens to what nodes report to it.
 type Tailnet struct {
 	t       testing.TB
-	control *testcontrol.Server
+	control *lab.Control
 	pings   *httptest.Server // where nodes report what PingRequests brought
 }
 
 func newTailnet(t testing.TB) *Tailnet {
-	capabilities := tailcfg.NodeCapMap{
-		tailcfg.CapabilityHTTPS:                       nil,
-		tailcfg.NodeAttrFunnel:                        nil,
-		funnelPorts(tlsPorts):                         nil,
-		tailcfg.NodeAttrDisableUPnP:                   nil,
-		tailcfg.NodeAttrDisableCaptivePortalDetection: nil,
-	}
-	tn := &Tailnet{t: t, control: &testcontrol.Server{
-		Logf:                    logger.Discard,
-		DERPMap:                 integration.RunDERPAndSTUN(t, logger.Discard, "127.0.0.1"),
-		DNSConfig:               &tailcfg.DNSConfig{Proxied: true},
-		MagicDNSDomain:          domain,
-		DefaultNodeCapabilities: &capabilities,
-	}}
-	tn.control.HTTPTestServer = httptest.NewServer(tn.control)
-	t.Cleanup(func() {
-		tn.control.HTTPTestServer.CloseClientConnections()
-		tn.control.HTTPTestServer.Close()
-	})
-	tn.pings = httptest.NewServer(http.NotFoundHandler())
+	tn := &Tailnet{t: t, control: lab.NewControl(t, append([]int{mixedPort}, tlsPorts...)), pings: httptest.NewServer(http.NotFoundHandler())}
 	t.Cleanup(tn.pings.Close)
 	return tn
-}
-
-// funnelPorts is the node attribute that says which ports an administrator lets nodes funnel.
-func funnelPorts(ports []int) tailcfg.NodeCapability {
-	var list []string
-	for _, port := range ports {
-		list = append(list, strconv.Itoa(port))
-	}
-	return tailcfg.CapabilityFunnelPorts + tailcfg.NodeCapability("?ports="+strings.Join(list, ","))
 }
 
 // Grant says for which of its families a node is told that the ingress may funnel to it.
@@ -68,7 +38,7 @@ func ingressPeer(in *Ingress, endpoint netip.AddrPort) *tailcfg.Node {
 		prefixes = append(prefixes, netip.PrefixFrom(address, address.BitLen()))
 	}
 	return &tailcfg.Node{
-		ID: ingressID, StableID: "ingress", Name: "ingress." + domain + ".", User: ingressUser,
+		ID: ingressID, StableID: "ingress", Name: "ingress." + lab.Domain + ".", User: ingressUser,
 		Key: in.key.Public(), Addresses: prefixes, AllowedIPs: prefixes,
 		Endpoints: []netip.AddrPort{endpoint}, IsWireGuardOnly: true, MachineAuthorized: true,
 	}
@@ -144,5 +114,3 @@ func allowedPorts(policy tailcfg.NodeCapMap) []int {
 	}
 	return ports
 }
-
-func base64Text(data []byte) string { return base64.StdEncoding.EncodeToString(data) }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"funnel-ingress/tests/lab"
 )
 
 // Wire is the UDP way between one node and the ingress, and at will the NAT on it: the ingress sees the node at
@@ -30,7 +32,7 @@ func newWire(t testing.TB, ingress netip.AddrPort) *Wire {
 func listenUDP(t testing.TB) *net.UDPConn {
 	t.Helper()
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	must(t, err)
+	lab.Must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	conn.SetReadBuffer(4 << 20)
 	return conn

@@ -14,6 +14,8 @@ import (
 
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
+
+	"funnel-ingress/tests/lab"
 )
 
 // wireguardGo is golang.zx2c4.com/wireguard, which `wireguard` on other systems and most Go programs are.
@@ -42,9 +44,9 @@ func startWireguardGo(p *Peer) carrier {
 	if p.keepalive > 0 {
 		fmt.Fprintf(&config, "persistent_keepalive_interval=%d\n", p.keepalive)
 	}
-	must(p.t, d.IpcSet(config.String()))
+	lab.Must(p.t, d.IpcSet(config.String()))
 	// a socket of its life before may still be closing
-	eventually(p.t, "wireguard-go comes up", 5*time.Second, func() bool { return d.Up() == nil })
+	lab.Eventually(p.t, "wireguard-go comes up", 5*time.Second, func() bool { return d.Up() == nil })
 	return wireguardGo{tap, d}
 }
 
@@ -60,7 +62,7 @@ func TestWireguardGo(t *testing.T) {
 
 // rawTo is a feed row's names with which the raw listener leads to a peer.
 func rawTo(p *Peer) []any {
-	return []any{p.name, map[string]any{"name": "raw." + domain, "target": fmt.Sprintf("%s:%d", p.name, rawPort)}}
+	return []any{p.name, map[string]any{"name": "raw." + lab.Domain, "target": fmt.Sprintf("%s:%d", p.name, rawPort)}}
 }
 
 // testImplementation has one WireGuard implementation in both roles.
@@ -87,25 +89,25 @@ func testImplementation(t *testing.T, start func(*Peer) carrier) {
 		})
 		t.Run("again and again, when itself lost it", func(t *testing.T) {
 			for range 10 {
-				in.kill()
+				in.Kill()
 				in.start(t)
 				visitRaw(t, in, recovery)
 			}
 		})
 	})
 	t.Run("the peer initiates", func(t *testing.T) {
-		in, p := open(t, func(in *Ingress, p *Peer) { p.calls, p.keepalive = in.udp, 1 })
+		in, p := open(t, func(in *Ingress, p *Peer) { p.calls, p.keepalive = in.UDP, 1 })
 		visitRaw(t, in, recovery)
 		t.Run("again and again, under one stream", func(t *testing.T) {
-			conn := dial(t, in.raw)
-			sent := randomBytes(1 << 20)
+			conn := lab.Dial(t, in.raw)
+			sent := lab.RandomBytes(1 << 20)
 			got := make([]byte, len(sent))
 			began := time.Now()
 			for life := range 12 { // each ends in the middle of a transfer both ways
-				conn.SetDeadline(time.Now().Add(visitTimeout))
+				conn.SetDeadline(time.Now().Add(lab.VisitTimeout))
 				go conn.Write(sent)
 				_, err := io.ReadFull(conn, got[:len(got)/2])
-				must(t, err)
+				lab.Must(t, err)
 				p.carrier.close()
 				p.carrier = start(p)
 				if _, err := io.ReadFull(conn, got[len(got)/2:]); err != nil || !bytes.Equal(got, sent) {
@@ -117,9 +119,9 @@ func testImplementation(t *testing.T, start func(*Peer) carrier) {
 		t.Run("from elsewhere", func(t *testing.T) {
 			conn := visitRaw(t, in, recovery)
 			p.carrier.close()
-			p.udp = freePort(t)
+			p.udp = lab.FreePort(t)
 			p.carrier = start(p)
-			if got := say(t, conn, "roamed"); got != "roamed" {
+			if got := lab.Say(t, conn, "roamed"); got != "roamed" {
 				t.Errorf("echo %q", got)
 			}
 		})
@@ -130,7 +132,7 @@ func testImplementation(t *testing.T, start func(*Peer) carrier) {
 func TestOffers(t *testing.T) {
 	t.Parallel()
 	in := newIngress(t)
-	in.config["offer"] = map[string]any{"timeout": "2s"}
+	in.Config["offer"] = map[string]any{"timeout": "2s"}
 	p := newPeer(t, in, 1)
 	in.rows = []map[string]any{p.row(map[string]any{"names": rawTo(p)})}
 	in.start(t)
@@ -175,26 +177,23 @@ func TestOffers(t *testing.T) {
 		what, answer, alert, reason string
 		asked                       int
 	}{
-		{"no capability", refusal("403 Forbidden", "denied; no ingress cap\n"), accessDenied, "node_no_cap", bothFamilies},
-		{"closed without a byte", "", internalError, "node_unknown_peer", bothFamilies},
-		{"denied", refusal("403 Forbidden", "denied\n"), unrecognizedName, "node_denied", once},
-		{"wrong host", refusal("403 Forbidden", "invalid peerapi request\n"), internalError, "node_refused", once},
-		{"wrong method", refusal("405 Method Not Allowed", "only POST allowed\n"), internalError, "node_refused", once},
-		{"wrong header", refusal("400 Bad Request", "Tailscale-Ingress-Src header invalid; want ip:port\n"), internalError,
+		{"no capability", refusal("403 Forbidden", "denied; no ingress cap\n"), lab.AccessDenied, "node_no_cap", bothFamilies},
+		{"closed without a byte", "", lab.InternalError, "node_unknown_peer", bothFamilies},
+		{"denied", refusal("403 Forbidden", "denied\n"), lab.UnrecognizedName, "node_denied", once},
+		{"wrong host", refusal("403 Forbidden", "invalid peerapi request\n"), lab.InternalError, "node_refused", once},
+		{"wrong method", refusal("405 Method Not Allowed", "only POST allowed\n"), lab.InternalError, "node_refused", once},
+		{"wrong header", refusal("400 Bad Request", "Tailscale-Ingress-Src header invalid; want ip:port\n"), lab.InternalError,
 			"node_refused", once},
-		{"a build without funnel", refusal("404 Not Found", "unsupported peerapi path\n"), internalError,
+		{"a build without funnel", refusal("404 Not Found", "unsupported peerapi path\n"), lab.InternalError,
 			"node_refused", once},
-		{"a failing node", refusal("500 Internal Server Error", "oops\n"), internalError, "node_refused", once},
-		{"not HTTP", "SSH-2.0-OpenSSH_9.2\r\n", internalError, "node_protocol", once},
-		{"a plain 200", refusal("200 OK", "hello"), internalError, "node_protocol", once},
+		{"a failing node", refusal("500 Internal Server Error", "oops\n"), lab.InternalError, "node_refused", once},
+		{"not HTTP", "SSH-2.0-OpenSSH_9.2\r\n", lab.InternalError, "node_protocol", once},
+		{"a plain 200", refusal("200 OK", "hello"), lab.InternalError, "node_protocol", once},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			p.answers(c.answer)
 			p.taken()
-			verdict, line := alert(t, in, 443, p.name)
-			if verdict != c.alert || line.Reason != c.reason {
-				t.Errorf("%s, %s; not %s, %s", verdict, line.Reason, c.alert, c.reason)
-			}
+			checkRefused(t, in, 443, p.name, c.alert, c.reason)
 			if _, offers := p.taken(); len(offers) != c.asked || c.asked == bothFamilies && offers[0].v4 == offers[1].v4 {
 				t.Errorf("offers: %+v", offers)
 			}
@@ -204,8 +203,8 @@ func TestOffers(t *testing.T) {
 	}
 	t.Run("silence", func(t *testing.T) {
 		p.answers("HTTP/1.1 101 Switching")
-		verdict, line := alert(t, in, 443, p.name)
-		if verdict != internalError || line.Reason != "offer_timeout" {
+		verdict, line := in.Verdict(t, 443, p.name)
+		if verdict != lab.InternalError || line.Reason != "offer_timeout" {
 			t.Errorf("%s, %s", verdict, line.Reason)
 		}
 	})
@@ -217,28 +216,41 @@ func TestRekeyByTimer(t *testing.T) {
 		t.Skip("takes more than two minutes")
 	}
 	t.Parallel()
-	for what, calls := range map[string]bool{"the ingress initiates": false, "the peer initiates": true} {
-		t.Run(what, func(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		calls bool // or else the ingress initiates
+		start func(*Peer) carrier
+		needs func(*testing.T)
+	}{
+		{"the ingress initiates", false, startWireguardGo, nil},
+		{"wireguard-go initiates", true, startWireguardGo, nil},
+		{"the ingress initiates to boringtun", false, startBoringtun, needBoringtun},
+		{"boringtun initiates", true, startBoringtun, needBoringtun},
+	} {
+		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
+			if c.needs != nil {
+				c.needs(t)
+			}
 			in := newIngress(t)
-			wire := newWire(t, in.udp)
+			wire := newWire(t, in.UDP)
 			p := newPeer(t, in, 1)
 			row := map[string]any{"names": rawTo(p)}
-			if calls {
+			if c.calls {
 				p.calls = udpAddress(wire.inside)
 			} else {
-				wire.node = addrPort(fmt.Sprintf("127.0.0.1:%d", p.udp))
+				wire.node = lab.AddrPort(fmt.Sprintf("127.0.0.1:%d", p.udp))
 				row["endpoints"] = []string{udpAddress(wire.outside).String()}
 			}
 			p.keepalive = 1
 			in.rows = []map[string]any{p.row(row)}
 			in.start(t)
-			p.carrier = startWireguardGo(p)
+			p.carrier = c.start(p)
 			conn := visitRaw(t, in, recovery)
 			handshakes := wire.handshakes.Load()
 			for end := time.Now().Add(126 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
 				conn.SetDeadline(time.Now().Add(3 * time.Second))
-				if got := say(t, conn, "tick"); got != "tick" {
+				if got := lab.Say(t, conn, "tick"); got != "tick" {
 					t.Fatalf("echo %q", got)
 				}
 			}

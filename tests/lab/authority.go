@@ -1,4 +1,4 @@
-package interop
+package lab
 
 import (
 	"crypto/ecdsa"
@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -21,18 +22,18 @@ type Authority struct {
 	roots       *x509.CertPool
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
-	serial      int64
+	serial      atomic.Int64
 }
 
 func newAuthority(file string) (*Authority, error) {
-	a := &Authority{file: file, roots: x509.NewCertPool(), serial: 1}
+	a := &Authority{file: file, roots: x509.NewCertPool()}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	a.key = key
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(a.serial), Subject: pkix.Name{CommonName: "interop test authority"},
+		SerialNumber: big.NewInt(a.serial.Add(1)), Subject: pkix.Name{CommonName: "test authority"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
@@ -47,16 +48,15 @@ func newAuthority(file string) (*Authority, error) {
 	return a, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
 }
 
-// issuePEM signs a new certificate for these names: certificate, private key.
-func (a *Authority) issuePEM(t testing.TB, names ...string) (certificate, private []byte) {
+// IssuePEM signs a new certificate for these names: certificate, private key.
+func (a *Authority) IssuePEM(t testing.TB, names ...string) (certificate, private []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.serial++
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(a.serial), DNSNames: names,
+		SerialNumber: big.NewInt(a.serial.Add(1)), DNSNames: names,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(12 * time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
@@ -71,20 +71,20 @@ func (a *Authority) issuePEM(t testing.TB, names ...string) (certificate, privat
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
-// issue is issuePEM for a TLS server of this process.
-func (a *Authority) issue(t testing.TB, names ...string) tls.Certificate {
+// Issue is IssuePEM for a TLS server of this process.
+func (a *Authority) Issue(t testing.TB, names ...string) tls.Certificate {
 	t.Helper()
-	pair, err := tls.X509KeyPair(a.issuePEM(t, names...))
+	pair, err := tls.X509KeyPair(a.IssuePEM(t, names...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return pair
 }
 
-// install puts a certificate where a node under directory looks for the ones it got from ACME.
-func (a *Authority) install(t testing.TB, directory, name string) {
+// Install puts a certificate where a node under directory looks for the ones it got from ACME.
+func (a *Authority) Install(t testing.TB, directory, name string) {
 	t.Helper()
-	certificate, private := a.issuePEM(t, name)
+	certificate, private := a.IssuePEM(t, name)
 	store := filepath.Join(directory, "certs")
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		t.Fatal(err)
