@@ -133,7 +133,7 @@ static int confine(const struct sandbox_files *files)
     if (landlock == 0)
         log_warn("sandbox", "landlock=0 note=\"this kernel has none: every file its user can read can be opened\"");
     log_info("sandbox", "event=entered uid=%u gid=%u landlock=%d", (unsigned)geteuid(), (unsigned)getegid(), landlock);
-    int rc = sandbox_filter_enter();
+    int rc = sandbox_filter_enter(files->dials);
 
     return rc == 0 ? 0 : failed("system calls", rc);
 }

@@ -6,7 +6,7 @@
  *      REFUSE(name, error, why)              fails with that error, and the caller goes another way
  *
  * A call may stand several times; the first line that fits decides. One that stands nowhere ends the process. What is
- * not here is the point: no socket, bind or connect, no exec, no new process, no signal to another process, no memory
+ * not here is the point: no socket, bind or connect (but see SANDBOX_CALLS_TO_DIAL), no exec, no new process, no signal to another process, no memory
  * that can be executed, no mount, no namespace, no io_uring (which would do all of that without asking).
  *
  * The list was made by tracing the end-to-end tests on both sides of sandbox_enter, and by reading what libuv, glibc
@@ -98,6 +98,24 @@
     CALL(getrandom, "keys, sequence numbers, hash seeds")                                                              \
     SANDBOX_CALLS_OF_OLD(CALL)                                                                                         \
     SANDBOX_CALLS_OF_SANITIZERS(CALL, CALL_IF)
+
+/* Only where the feed comes over the network, which the server then asks for itself. With these a taken-over server can
+ * connect to whatever the machine can: see docs/threat-model.md. */
+#define SANDBOX_CALLS_TO_DIAL(CALL, CALL_IF)                                                                           \
+    CALL_IF(socket, 0, ~0u, AF_INET, "to the feed's server, to name servers; c-ares sorts addresses by asking routes") \
+    CALL_IF(socket, 0, ~0u, AF_INET6, "likewise")                                                                      \
+    CALL(connect, "likewise")                                                                                          \
+    CALL(getsockname, "which address a route would use")                                                               \
+    CALL(getpeername, "which of a host's addresses answered")                                                          \
+    CALL_IF(getsockopt, 2, ~0u, SO_ERROR, "whether a connection was made")                                             \
+    CALL_IF(setsockopt, 1, ~0u, SOL_SOCKET, "c-ares: buffer sizes")                                                    \
+    CALL_IF(setsockopt, 1, ~0u, IPPROTO_TCP, "c-ares: TCP Fast Open, no delay")                                        \
+    CALL_IF(fcntl, 1, ~0u, F_GETFD, "c-ares makes its sockets close-on-exec and non-blocking by hand")                 \
+    CALL_IF(fcntl, 1, ~0u, F_SETFD, "likewise")                                                                        \
+    CALL_IF(fcntl, 1, ~0u, F_GETFL, "likewise")                                                                        \
+    CALL_IF(fcntl, 1, ~0u, F_SETFL, "likewise")                                                                        \
+    CALL(uname, "c-ares: the host's own name, for the domain to search in")                                            \
+    CALL(lseek, "stdio, when a file of the resolver's is closed")
 
 /* gcc says by a macro that it builds with a sanitizer that has a runtime of its own, clang by a feature. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

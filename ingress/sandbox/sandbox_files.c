@@ -63,12 +63,34 @@ static int allow_folder_of(int ruleset, const char *file)
 
 static int allow_feed(int ruleset, const char *feed)
 {
+    if (!feed || !*feed)
+        return 0;
     char *target = realpath(feed, NULL);
     int rc = allow_folder_of(ruleset, feed);
 
     if (rc == 0 && target)
         rc = allow_folder_of(ruleset, target);
     free(target);
+    return rc;
+}
+
+/* allow_dialing - the resolver's files, by themselves: their folders hold too much. One that is replaced by renaming
+ * is then not read again before a restart; the one that changes with the network lies in a folder of its own, which is
+ * read. Authorities, OpenSSL's settings, and what older c-ares takes its randomness from. */
+static int allow_dialing(int ruleset)
+{
+    static const char *const files[] = {"/etc/hosts",       "/etc/resolv.conf",     "/etc/nsswitch.conf",
+                                        "/etc/host.conf",   "/etc/gai.conf",        "/etc/services",
+                                        "/dev/urandom",     "/etc/ssl/openssl.cnf", "/etc/pki/tls/openssl.cnf"};
+    static const char *const folders[] = {"/etc/ssl/certs", "/usr/share/ca-certificates", "/etc/pki/tls/certs",
+                                          "/etc/pki/ca-trust/extracted", "/usr/lib/ssl", "/run/systemd/resolve"};
+    const char *named = getenv("SSL_CERT_FILE");
+    int rc = allow_feed(ruleset, named);
+
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc == 0; i++)
+        rc = allow(ruleset, files[i], LANDLOCK_ACCESS_FS_READ_FILE);
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]) && rc == 0; i++)
+        rc = allow(ruleset, folders[i], READ);
     return rc;
 }
 
@@ -103,6 +125,10 @@ int sandbox_files_enter(const struct sandbox_files *files)
 
     if (rc == 0 && *files->state_dir)
         rc = allow(ruleset, files->state_dir, READ | WRITE | (attr.handled_access_fs & TRUNCATE_3));
+    for (size_t i = 0; i < SANDBOX_FILES_MORE && rc == 0; i++)
+        rc = allow_feed(ruleset, files->more[i]);
+    if (rc == 0 && files->dials)
+        rc = allow_dialing(ruleset);
     if (rc == 0)
         rc = allow_sanitizers(ruleset);
     if (rc == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) != 0)

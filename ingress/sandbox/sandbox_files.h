@@ -5,10 +5,16 @@
 #ifndef INGRESS_SANDBOX_FILES_H
 #define INGRESS_SANDBOX_FILES_H
 
+#include <stdbool.h>
+
+#define SANDBOX_FILES_MORE 8
+
 struct sandbox_files {
-    const char *feed;      /* read: what is in its folder, for a feed is replaced by renaming a new one over it; and
+    const char *feed;      /* "": none. Read: what is in its folder, for a feed is replaced by renaming a new one over it; and
                             * what is in the folder of the file that a symbolic link leads to now */
     const char *state_dir; /* read and write: what is in it; "": none */
+    const char *more[SANDBOX_FILES_MORE]; /* read, likewise: what a feed from the network needs; NULL or "": nothing */
+    bool dials; /* read: what looking up names and checking certificates needs of this machine */
 };
 
 /* sandbox_files_enter - from here on these only, for good. A folder that is not there is not an error here: whoever

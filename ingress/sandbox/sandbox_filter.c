@@ -15,8 +15,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
@@ -105,12 +107,13 @@ static void add_rule(struct program *p, const struct rule *rule)
     }
 }
 
-size_t sandbox_filter_build(struct sock_filter out[SANDBOX_FILTER_MAX], uint32_t self)
+size_t sandbox_filter_build(struct sock_filter out[SANDBOX_FILTER_MAX], uint32_t self, bool dials)
 {
 #define CALL(name, why)                       {SYS_##name, RULE_ALLOW, 0, 0, 0},
 #define CALL_IF(name, arg, mask, value, why)  {SYS_##name, RULE_ALLOW_IF, arg, (uint32_t)(mask), (uint32_t)(value)},
 #define REFUSE(name, error, why)              {SYS_##name, RULE_REFUSE, 0, 0, error},
     const struct rule rules[] = {SANDBOX_CALLS(CALL, CALL_IF, REFUSE)};
+    static const struct rule dial_rules[] = {SANDBOX_CALLS_TO_DIAL(CALL, CALL_IF)};
 #undef CALL
 #undef CALL_IF
 #undef REFUSE
@@ -124,6 +127,8 @@ size_t sandbox_filter_build(struct sock_filter out[SANDBOX_FILTER_MAX], uint32_t
     verdict(&p, SECCOMP_RET_KILL_PROCESS);
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
         add_rule(&p, &rules[i]);
+    for (size_t i = 0; dials && i < ARRAY_SIZE(dial_rules); i++)
+        add_rule(&p, &dial_rules[i]);
     verdict(&p, SECCOMP_RET_TRAP);
     return p.len;
 }
@@ -165,12 +170,12 @@ static void on_denied(int signum, siginfo_t *info, void *context)
     raise(signum);
 }
 
-int sandbox_filter_enter(void)
+int sandbox_filter_enter(bool dials)
 {
     struct sock_filter code[SANDBOX_FILTER_MAX];
     struct sigaction action = {.sa_sigaction = on_denied, .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER};
 
     if (sigaction(SIGSYS, &action, NULL) != 0)
         return -errno;
-    return install(code, sandbox_filter_build(code, (uint32_t)getpid()));
+    return install(code, sandbox_filter_build(code, (uint32_t)getpid(), dials));
 }

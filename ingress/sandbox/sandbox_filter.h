@@ -7,13 +7,15 @@
 #define INGRESS_SANDBOX_FILTER_H
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define SANDBOX_FILTER_MAX 512 /* instructions; the kernel takes 4,096 */
 
-/* sandbox_filter_build - the program. self: our pid, whom alone we may signal. Returns its length. */
-size_t sandbox_filter_build(struct sock_filter out[SANDBOX_FILTER_MAX], uint32_t self);
+/* sandbox_filter_build - the program. self: our pid, whom alone we may signal. dials: it may connect outwards. Returns
+ * its length. */
+size_t sandbox_filter_build(struct sock_filter out[SANDBOX_FILTER_MAX], uint32_t self, bool dials);
 
 /* sandbox_filter_no_io_uring - from now on the kernel has no io_uring for us (ENOSYS), and no_new_privs is set.
  * libuv 1.49 and later set up a ring with every loop, whatever UV_USE_IO_URING says; one that was set up before
@@ -25,6 +27,6 @@ int sandbox_filter_no_io_uring(void) __attribute__((warn_unused_result));
  * From then on a call that is not on the list writes a line to standard error that names its number, and ends the
  * process by SIGSYS; one by another architecture's numbers ends it without a word.
  * 0 or -errno. seccomp(2). */
-int sandbox_filter_enter(void) __attribute__((warn_unused_result));
+int sandbox_filter_enter(bool dials) __attribute__((warn_unused_result));
 
 #endif

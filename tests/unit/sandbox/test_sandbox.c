@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -48,12 +49,12 @@ static int in_child(int (*fn)(void))
 
 static int enter(const char *user)
 {
-    return sandbox_enter(&(struct sandbox){.user = user, .confine = false, .files = {"", ""}});
+    return sandbox_enter(&(struct sandbox){.user = user, .confine = false, .files = {.feed = "", .state_dir = ""}});
 }
 
 static int confine(void)
 {
-    return sandbox_enter(&(struct sandbox){.confine = true, .user = "", .files = {"feed/nodes.json", "state"}});
+    return sandbox_enter(&(struct sandbox){.confine = true, .user = "", .files = {.feed = "feed/nodes.json", .state_dir = "state"}});
 }
 
 /* capabilities - the union of all sets in /proc/self/status */
@@ -197,7 +198,7 @@ static int use_files(void)
 
 static int follow_link(void)
 {
-    if (sandbox_enter(&(struct sandbox){.confine = true, .user = "", .files = {"feed/link", ""}}) != 0)
+    if (sandbox_enter(&(struct sandbox){.confine = true, .user = "", .files = {.feed = "feed/link", .state_dir = ""}}) != 0)
         return 1;
     if (!opens("feed/link", O_RDONLY))
         return 2;
@@ -206,7 +207,7 @@ static int follow_link(void)
 
 static int begin_without_folders(void)
 {
-    return sandbox_enter(&(struct sandbox){.confine = true, .user = "", .files = {"none/nodes.json", "nothing"}});
+    return sandbox_enter(&(struct sandbox){.confine = true, .user = "", .files = {.feed = "none/nodes.json", .state_dir = "nothing"}});
 }
 
 static void opens_its_files_only(void **state)
@@ -310,6 +311,50 @@ static void ends_who_calls_anything_else(void **state)
     }
 }
 
+/* dial - as a server with a feed from the network: a connection of its own, its token and the authorities, no more */
+static int dial(void)
+{
+    const struct sandbox sandbox = {
+        .confine = true, .user = "", .files = {.feed = "", .state_dir = "", .more = {"other/file"}, .dials = true}};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(1), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    bool landlock = landlock_is_there();
+
+    if (sandbox_enter(&sandbox) != 0)
+        return 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd == -1 || connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno != ECONNREFUSED)
+        return 2;
+    close(fd);
+    if (landlock && (!opens("other/file", O_RDONLY) || !denied("feed/nodes.json", O_RDONLY) ||
+                                !denied("/etc/passwd", O_RDONLY)))
+        return 3;
+    return 0;
+}
+
+static int dial_as_raw(void)
+{
+    const struct sandbox sandbox = {.confine = true, .user = "", .files = {.feed = "", .state_dir = "", .dials = true}};
+
+    return sandbox_enter(&sandbox) != 0 ? 100 : socket(AF_PACKET, SOCK_RAW, 0);
+}
+
+static int dial_to_listen(void)
+{
+    const struct sandbox sandbox = {.confine = true, .user = "", .files = {.feed = "", .state_dir = "", .dials = true}};
+
+    return sandbox_enter(&sandbox) != 0 ? 100 : listen(socket(AF_INET, SOCK_STREAM, 0), 1);
+}
+
+static void dials_where_it_must(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(dial), 0);
+    assert_true(WIFSIGNALED(in_child(dial_as_raw)));
+    assert_true(WIFSIGNALED(in_child(dial_to_listen)));
+}
+
 static int pipe_ends[2];
 
 static int say_into_pipe(void)
@@ -411,6 +456,7 @@ int main(void)
         cmocka_unit_test(hides_memory),
         cmocka_unit_test(opens_its_files_only),
         cmocka_unit_test(ends_who_calls_anything_else),
+        cmocka_unit_test(dials_where_it_must),
         cmocka_unit_test(says_which),
         cmocka_unit_test(lives_in_it),
     };
