@@ -22,6 +22,8 @@ static bool is_relay(const uint8_t *d, size_t len)
 
 enum datagram_kind datagram_kind(const uint8_t *d, size_t len)
 {
+    if (len >= 4 && le32_get(d) - 1 < 4) /* types 1 to 4 with three zeros behind: nothing else begins so */
+        return DATAGRAM_WIREGUARD;
     if (stun_looks_like(d, len))
         return DATAGRAM_STUN;
     if (is_relay(d, len))

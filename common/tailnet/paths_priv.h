@@ -47,6 +47,7 @@ struct paths_talk {
     ts_t used_at;      /* anything, last */
     ts_t heartbeat_at; /* TS_NEVER: nothing was sent for a session's time */
     ts_t round_at;     /* all candidates were pinged, last; 0: never */
+    ts_t called_at;    /* it was called, last; 0: never */
     uint16_t heard_region; /* where it last spoke to us; 0: nowhere */
     ts_t heard_at;
     struct bucket calls; /* how often it may make us ping at once */
@@ -116,8 +117,8 @@ const uint8_t *paths_talk_secret(struct paths *paths, struct paths_talk *talk);
 void paths_talk_disco_changed(struct paths *paths, struct paths_talk *talk, ts_t now);
 /* paths_talk_listed - the peer's endpoints in the netmap have changed. */
 void paths_talk_listed(struct paths_talk *talk, ts_t now);
-/* paths_talk_round - ping every candidate; with spacing: not those pinged within PATHS_PING_SPACING_NS. True: some were. */
-bool paths_talk_round(struct paths *paths, struct paths_talk *talk, bool spacing, ts_t now);
+/* paths_talk_round - ping every candidate; with spacing: not those pinged within PATHS_PING_SPACING_NS. */
+void paths_talk_round(struct paths *paths, struct paths_talk *talk, bool spacing, ts_t now);
 /* paths_talk_call - tell the peer to ping us, now or as soon as we know where we are. */
 void paths_talk_call(struct paths *paths, struct paths_talk *talk, ts_t now);
 void paths_talk_sent(struct paths *paths, struct paths_talk *talk, ts_t now);

@@ -166,38 +166,35 @@ static void arm(struct paths *paths, struct paths_talk *t, ts_t now)
 
 /* ---- pings ---- */
 
-static bool ping(struct paths *paths, struct paths_talk *t, struct paths_candidate *c, ts_t now)
+static void ping(struct paths *paths, struct paths_talk *t, struct paths_candidate *c, ts_t now)
 {
     struct paths_waiting w = {.peer = t->peer, .type = DISCO_PING, .to = {.kind = ENDPOINT_UDP}};
 
     if (!paths_talk_secret(paths, t))
-        return false;
+        return;
     w.to.remote = c->at;
     w.to.local = c->local;
     rng_fill(paths->rng, w.txid, sizeof(w.txid));
     if (!paths_wait(paths, &w))
-        return false;
+        return;
     c->pings[1] = c->pings[0];
     memcpy(c->pings[0].txid, w.txid, sizeof(w.txid));
     c->pings[0].at = c->pinged_at = now;
     if (!c->waiting)
         c->waiting_at = now;
     c->waiting = true;
-    return true;
 }
 
-bool paths_talk_round(struct paths *paths, struct paths_talk *t, bool spacing, ts_t now)
+void paths_talk_round(struct paths *paths, struct paths_talk *t, bool spacing, ts_t now)
 {
-    bool any = false;
 
     for (size_t i = 0; i < t->candidates_count; i++) {
         struct paths_candidate *c = &t->candidates[i];
 
         if (!spacing || c->pinged_at == 0 || ts_since(now, c->pinged_at) >= PATHS_PING_SPACING_NS)
-            any |= ping(paths, t, c, now);
+            ping(paths, t, c, now);
     }
     t->round_at = now;
-    return any;
 }
 
 void paths_talk_call(struct paths *paths, struct paths_talk *t, ts_t now)
@@ -218,6 +215,17 @@ void paths_talk_call(struct paths *paths, struct paths_talk *t, ts_t now)
         paths_wait(paths, &w);
 }
 
+/* Ping all, and have the peer do so too. Calls have a spacing of their own: where the peer's calls keep us pinging, ours
+ * must reach it all the same, for it may know only where we were. */
+static void seek(struct paths *paths, struct paths_talk *t, ts_t now)
+{
+    paths_talk_round(paths, t, true, now);
+    if (t->called_at != 0 && ts_since(now, t->called_at) < PATHS_PING_SPACING_NS)
+        return;
+    t->called_at = now;
+    paths_talk_call(paths, t, now);
+}
+
 /* a round is worth it: nothing is in use, or what is may be bettered */
 static bool wants_round(const struct paths_talk *t, ts_t now)
 {
@@ -231,8 +239,8 @@ void paths_talk_sent(struct paths *paths, struct paths_talk *t, ts_t now)
     t->sent_at = t->used_at = now;
     if (t->heartbeat_at == TS_NEVER)
         t->heartbeat_at = ts_add(now, PATHS_HEARTBEAT_NS);
-    if (!trusted(t, now) && paths_talk_round(paths, t, true, now))
-        paths_talk_call(paths, t, now);
+    if (!trusted(t, now))
+        seek(paths, t, now);
     paths_talk_tell(paths, t, now);
     arm(paths, t, now);
 }
@@ -332,11 +340,12 @@ void paths_talk_disco_changed(struct paths *paths, struct paths_talk *t, ts_t no
 {
     forget_secret(paths, t);
     t->best.kind = ENDPOINT_NONE;
+    t->called_at = 0;
     drop_unlisted(t);
     for (size_t i = 0; i < t->candidates_count; i++)
         t->candidates[i] = (struct paths_candidate){.at = t->candidates[i].at, .added_at = now, .listed = true};
-    if (session(t, now) && paths_talk_round(paths, t, true, now))
-        paths_talk_call(paths, t, now);
+    if (session(t, now))
+        seek(paths, t, now);
     paths_talk_tell(paths, t, now);
     arm(paths, t, now);
 }
@@ -411,8 +420,8 @@ static void beat(struct paths *paths, struct paths_talk *t, ts_t now)
 
     if (c)
         ping(paths, t, c, now);
-    if (wants_round(t, now) && paths_talk_round(paths, t, true, now))
-        paths_talk_call(paths, t, now);
+    if (wants_round(t, now))
+        seek(paths, t, now);
 }
 
 void paths_talk_expire(struct paths *paths, struct paths_talk *t, ts_t now)
