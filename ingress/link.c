@@ -28,9 +28,11 @@ static struct link *find(const struct worker *worker, const char *id)
 }
 
 /* nodes behind NAT call us and name no endpoint: only our keepalives tell them that we are still there */
-static uint64_t keepalive_of(const struct worker *worker, const struct route_node *row)
+static uint64_t keepalive_of(const struct worker *worker, const struct route_node *row, bool guided)
 {
-    return row->keepalive || row->endpoints_count == 0 ? worker->generation->config->wireguard.keepalive_ns : 0;
+    bool needed = row->keepalive || (row->endpoints_count == 0 && !guided);
+
+    return needed ? worker->generation->config->wireguard.keepalive_ns : 0;
 }
 
 static size_t endpoints_of(const struct route_node *row, struct endpoint out[TUNNEL_ENDPOINTS_MAX])
@@ -56,7 +58,9 @@ static void peer_config(const struct worker *worker, const struct route_node *ro
     memcpy(out->own_addrs, identity->addrs, identity->addrs_count * sizeof(struct addr));
     out->endpoints_count = endpoints_of(row, out->endpoints);
     out->mtu = row->mtu;
-    out->keepalive_ns = keepalive_of(worker, row);
+    out->keepalive_ns = keepalive_of(worker, row, false);
+    /* who has no endpoint calls us, or is a tailnet's and found by disco */
+    out->reports = row->endpoints_count == 0 && atomic_load(&worker->all->tailnet);
     out->shard = row->shard;
     out->owner = link;
 }
@@ -65,13 +69,28 @@ void link_event(struct link *link, enum tunnel_event_kind kind, ts_t now)
 {
     static const char *const names[] = {
         [TUNNEL_EVENT_UP] = "up", [TUNNEL_EVENT_DOWN] = "down", [TUNNEL_EVENT_GAVE_UP] = "gave_up"};
-    char at[ADDRPORT_STR] = "";
+    char at[ENDPOINT_STR];
     struct endpoint e = tunnel_peer_endpoint(link->peer);
 
     (void)now;
-    if (e.kind != ENDPOINT_NONE)
-        addrport_format(&e.remote, at);
-    log_info("session", "event=%s node=\"%s\" endpoint=%s", names[kind], link->row->id, at);
+    log_info("session", "event=%s node=\"%s\" endpoint=%s", names[kind], link->row->id, endpoint_format(&e, at));
+}
+
+void link_guide(struct worker *worker, const struct way_mail *way, ts_t now)
+{
+    struct tunnel_peer *peer = tunnel_peer_find(worker->tunnel, way->key);
+    struct link *link = peer ? tunnel_peer_owner(peer) : NULL;
+    char at[ENDPOINT_STR];
+
+    if (!link)
+        return;
+    log_debug("path", "node=\"%s\" ways=%zu first=%s", link->row->id, way->count,
+              way->count ? endpoint_format(&way->to[0], at) : "");
+    tunnel_peer_guide(peer, way->to, way->count, now);
+    if (link->guided)
+        return;
+    link->guided = true;
+    tunnel_peer_keepalive_set(peer, keepalive_of(worker, link->row, true), now);
 }
 
 static void link_free(struct link *link, ts_t now)
@@ -156,7 +175,7 @@ static void refresh(struct link *link, const struct route_node *row, ts_t now)
     size_t count = endpoints_of(row, endpoints);
 
     tunnel_peer_endpoints_set(link->peer, endpoints, count);
-    tunnel_peer_keepalive_set(link->peer, keepalive_of(worker, row), now);
+    tunnel_peer_keepalive_set(link->peer, keepalive_of(worker, row, link->guided), now);
     generation_put(link->generation);
     adopt(link, row);
 }

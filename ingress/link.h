@@ -20,6 +20,7 @@ struct link {
     struct timer expiry;            /* among the worker's, in Unix seconds */
     struct link *next_retired;
     bool retired;
+    bool guided; /* disco says where it is sent to: no keepalives, which would keep its paths warm for ever */
 };
 
 /* link_get - the link of a row of the worker's generation, made if there is none. NULL and *err. */
@@ -27,6 +28,9 @@ struct link *link_get(struct worker *worker, const struct route_node *row, int *
 
 /* link_event - a session came up or went: logged. */
 void link_event(struct link *link, enum tunnel_event_kind kind, ts_t now);
+
+/* link_guide - disco has found out where a node is to be sent to; does nothing if there is no link. */
+void link_guide(struct worker *worker, const struct way_mail *way, ts_t now);
 
 /* link_put - a flow has left it; frees a retired link with its last flow. */
 void link_put(struct link *link, ts_t now);

@@ -33,6 +33,7 @@
 #include "ingress/mailbox.h"
 #include "ingress/sandbox/sandbox.h"
 #include "ingress/sandbox/sandbox_filter.h"
+#include "ingress/underlay.h"
 #include "ingress/worker.h"
 
 #define KEYS_MAX        16             /* 8 identities with a previous key each */
@@ -89,6 +90,7 @@ struct server {
     char *state_dir; /* the first generation's: a later one's needs a restart */
     struct stampfile stampfile;
     struct admin *admin; /* NULL: none configured */
+    struct underlay *underlay; /* NULL: no tailnet */
     int status;
 };
 
@@ -512,6 +514,24 @@ static void on_mail(void *ctx, const struct mail *mail)
     case MAIL_SAMPLED:
         admin_sampled(s->admin, mail->data);
         break;
+    case MAIL_UNDERLAY:
+        if (s->underlay)
+            underlay_datagram(s->underlay, mail->data, now);
+        else
+            free(mail->data);
+        break;
+    case MAIL_RELAY:
+        if (s->underlay)
+            underlay_relay(s->underlay, mail->data, now);
+        else
+            free(mail->data);
+        break;
+    case MAIL_SENDING:
+        if (s->underlay)
+            underlay_sending(s->underlay, mail->data, now);
+        else
+            free(mail->data);
+        break;
     default:
         WARN_ON(true); /* the workers' */
         break;
@@ -593,6 +613,13 @@ static void on_ipc(struct loop_poll *p, bool readable, bool writable, ts_t now)
 
 /* ---- life ---- */
 
+static ts_t flush(void *ctx, ts_t now)
+{
+    struct server *s = ctx;
+
+    return s->underlay ? underlay_flush(s->underlay, now) : TS_NEVER;
+}
+
 static void stop_workers(struct server *s)
 {
     for (unsigned i = 0; i < s->running; i++)
@@ -623,7 +650,7 @@ int server_run(int ipc_fd)
     json_object_seed((size_t)rng_u64(&s->rng) | 1);
     loop_timer_init(&s->drain, on_drain_timer);
     loop_timer_init(&s->stamp, keep_stamp);
-    int rc = loop_init(&s->loop, NULL, NULL);
+    int rc = loop_init(&s->loop, flush, s);
 
     if (rc == 0)
         rc = loop_poll_init(&s->loop, &s->ipc, ipc_fd, on_ipc);
@@ -640,6 +667,8 @@ int server_run(int ipc_fd)
 
     admin_free(s->admin);
     s->admin = NULL;
+    underlay_free(s->underlay);
+    s->underlay = NULL;
     stop_workers(s);
     access_log_free(s->workers.access);
     mailbox_close(s->workers.server);

@@ -9,6 +9,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/crypto/crypto.h"
+#include "common/tailnet/datagram.h"
 #include "ingress/access_log.h"
 #include "ingress/flow.h"
 #include "ingress/front.h"
@@ -23,6 +24,9 @@
 #define HANDSHAKE_SHARE      2
 #define HANDSHAKES_MEASURED  64                /* each so many the limit follows what they take */
 #define HANDSHAKES_PER_S_MIN 100
+#define UNDERLAY_PER_S       20000             /* 10,000 busy nodes send and answer some 7,000 pings a second */
+#define UNDERLAY_BURST       4000
+#define UNDERLAY_BYTES_MAX   1500              /* of a disco datagram: a ping that probes the path's MTU */
 #define CONNS_MAX            (1u << 20)
 
 struct worker *worker_of(struct workers *all, uint8_t shard)
@@ -186,10 +190,52 @@ static void input_initiation(struct worker *worker, uint8_t *datagram, size_t le
         handshake_took(worker, false, ts_since(loop_now(), began));
 }
 
+static struct datagram_mail *mail_of(const uint8_t *datagram, size_t len, const struct endpoint *from)
+{
+    struct datagram_mail *mail = malloc(sizeof(*mail) + len);
+
+    if (mail) {
+        mail->from = *from;
+        mail->len = len;
+        memcpy(mail->bytes, datagram, len);
+    }
+    return mail;
+}
+
+/* to the main thread, unless that has enough to do already */
+static void hand_down(struct worker *worker, enum mail_kind kind, const uint8_t *datagram, size_t len,
+                      const struct endpoint *endpoint)
+{
+    struct datagram_mail *mail = mail_of(datagram, len, endpoint);
+
+    if (!mail || !mailbox_try(worker->all->server, kind, mail)) {
+        free(mail);
+        worker->underlay_dropped++;
+    }
+}
+
+/* true: it was disco, STUN or a peer relay's, and is dealt with */
+static bool input_underlay(struct worker *worker, const uint8_t *datagram, size_t len, const struct endpoint *from)
+{
+    enum datagram_kind kind = datagram_kind(datagram, len);
+
+    if (kind == DATAGRAM_WIREGUARD)
+        return false;
+    if (kind == DATAGRAM_RELAY || len > UNDERLAY_BYTES_MAX || !bucket_take(&worker->underlay, worker->received_at))
+        worker->underlay_dropped++;
+    else
+        hand_down(worker, MAIL_UNDERLAY, datagram, len, from);
+    return true;
+}
+
 static void on_datagram(void *ctx, uint8_t *datagram, size_t len, const struct endpoint *from)
 {
     struct worker *worker = ctx;
     uint32_t index;
+
+    if (atomic_load_explicit(&worker->all->tailnet, memory_order_relaxed) &&
+        input_underlay(worker, datagram, len, from))
+        return;
 
     if (!wg_datagram_index(datagram, len, &index)) {
         input_initiation(worker, datagram, len, from);
@@ -199,10 +245,7 @@ static void on_datagram(void *ctx, uint8_t *datagram, size_t len, const struct e
         struct worker *owner = worker_of(worker->all, (uint8_t)index);
         struct datagram_mail *mail = NULL;
 
-        if (owner != worker && len <= TUNNEL_DATAGRAM_MAX && (mail = malloc(sizeof(*mail) + len))) {
-            mail->from = *from;
-            mail->len = len;
-            memcpy(mail->bytes, datagram, len);
+        if (owner != worker && len <= TUNNEL_DATAGRAM_MAX && (mail = mail_of(datagram, len, from))) {
             if (!mailbox_try(owner->mailbox, MAIL_DATAGRAM, mail))
                 free(mail);
             worker->foreign++;
@@ -230,12 +273,26 @@ static void on_udp(struct loop_poll *p, bool readable, bool writable, ts_t now)
 
 /* ---- the end of a turn ---- */
 
+/* at most once a second and node; lost, it is told again with the next */
+static void tell_sending(struct worker *worker, struct tunnel_peer *peer)
+{
+    struct sending_mail *mail = malloc(sizeof(*mail));
+
+    if (!mail)
+        return;
+    memcpy(mail->key, wg_peer_key(tunnel_peer_wg(peer)), sizeof(mail->key));
+    if (!mailbox_post(worker->all->server, MAIL_SENDING, mail))
+        free(mail);
+}
+
 static void take_events(struct worker *worker, ts_t now)
 {
     struct tunnel_event event;
 
     while (tunnel_event(worker->tunnel, &event, now)) {
-        if (event.kind != TUNNEL_EVENT_TCP)
+        if (event.kind == TUNNEL_EVENT_SENDING)
+            tell_sending(worker, event.peer);
+        else if (event.kind != TUNNEL_EVENT_TCP)
             link_event(tunnel_peer_owner(event.peer), event.kind, now);
         else if (event.tcp.ctx)
             flow_event(event.tcp.ctx, &event.tcp, now);
@@ -253,7 +310,10 @@ static void send_all(struct worker *worker, ts_t now)
 
         if (len == 0)
             break;
-        udp_sender_commit(&worker->sender, len, &to);
+        if (to.kind == ENDPOINT_DERP)
+            hand_down(worker, MAIL_RELAY, room, len, &to);
+        else
+            udp_sender_commit(&worker->sender, len, &to);
     }
     bool sent = udp_sender_flush(&worker->sender);
 
@@ -419,9 +479,16 @@ static void on_mail(void *ctx, const struct mail *mail)
         metrics_take(&((struct metrics_mail *)mail->data)->sample, worker);
         to_server(worker, MAIL_SAMPLED, mail->data);
         break;
+    case MAIL_WAY:
+        link_guide(worker, mail->data, now);
+        free(mail->data);
+        break;
     case MAIL_STOP:
         stop(worker, now);
         break;
+    case MAIL_UNDERLAY:
+    case MAIL_RELAY:
+    case MAIL_SENDING:
     case MAIL_READY:
     case MAIL_EMPTY:
     case MAIL_PROBED:
@@ -513,6 +580,7 @@ int worker_init(struct worker *worker, struct workers *all, unsigned index, stru
     rng_fill(&worker->rng, &worker->seed, sizeof(worker->seed));
     map_init(&worker->links);
     timerq_init(&worker->expiries);
+    bucket_init(&worker->underlay, UNDERLAY_PER_S, UNDERLAY_BURST);
     loop_timer_init(&worker->sweep, on_sweep);
     worker->mailbox = NULL;
     int rc = loop_init(&worker->loop, flush, worker);

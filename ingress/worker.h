@@ -11,7 +11,9 @@
 #define INGRESS_WORKER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
+#include "common/base/bucket.h"
 #include "common/base/map.h"
 #include "common/net/loop.h"
 #include "common/net/udp.h"
@@ -35,12 +37,16 @@ enum mail_kind {
     MAIL_CLOSE_LISTENERS, /* take what waits, then close */
     MAIL_STAMP,           /* uint64_t: the floor of initiation stamps, ns */
     MAIL_SAMPLE,          /* struct metrics_mail: fill it and send it back */
+    MAIL_WAY,             /* struct way_mail: where a node of a tailnet is sent to from now on */
     MAIL_STOP,            /* end everything now */
     /* to the server */
     MAIL_READY,  /* struct worker: it has taken over its generation; or listeners closed */
     MAIL_EMPTY,  /* struct worker: draining, and the last visitor is gone */
     MAIL_PROBED, /* struct probe_offer: how it went */
     MAIL_SAMPLED, /* struct metrics_mail: filled */
+    MAIL_UNDERLAY, /* struct datagram_mail: disco or STUN, from its `from` */
+    MAIL_RELAY,    /* struct datagram_mail: WireGuard to its `from`, through a relay */
+    MAIL_SENDING,  /* struct sending_mail: that node is sent to, or would be */
 };
 
 struct listener_mail {
@@ -53,6 +59,16 @@ struct datagram_mail {
     struct endpoint from;
     size_t len;
     uint8_t bytes[];
+};
+
+struct way_mail {
+    uint8_t key[WG_KEY_BYTES];
+    size_t count; /* of to */
+    struct endpoint to[TUNNEL_WAYS_MAX];
+};
+
+struct sending_mail {
+    uint8_t key[WG_KEY_BYTES];
 };
 
 struct workers; /* all of them, see below */
@@ -88,6 +104,8 @@ struct worker {
     uint64_t bytes_up, bytes_down;  /* of ended streams */
     uint64_t handshakes, handshake_ns[2]; /* how many, and what one takes where it lands; [1]: and when it was mailed */
     uint64_t foreign, unknown_keys; /* datagrams mailed on; initiations of keys that no node has */
+    struct bucket underlay; /* how much disco and STUN it hands to the main thread */
+    uint64_t underlay_dropped;
 };
 
 /* What all workers share. */
@@ -98,6 +116,7 @@ struct workers {
     struct wg_load *load; /* WireGuard's limits hold for all of them together */
     struct mailbox *server; /* mail to the main thread */
     struct access_log *access;
+    atomic_bool tailnet; /* disco and STUN come to the UDP sockets too, and nodes may be reached through relays */
     uint8_t cookie_seed[32]; /* so that any worker honours any other's WireGuard cookies */
 };
 

@@ -17,6 +17,7 @@
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
+#include "common/base/list.h"
 #include "common/base/timerq.h"
 #include "common/ip/ip.h"
 #include "common/tunnel/path.h"
@@ -35,6 +36,9 @@ struct tunnel_peer {
     void *owner;
     struct tunnel_peer *next, *prev;
     uint16_t mtu;
+    struct list report; /* among those whose sending is to be told */
+    ts_t reported_at;   /* 0: never */
+    bool reports;
     bool unanswered; /* a SYN timed out in silence: it goes again when the peer can be talked to */
     uint8_t addrs_count;
     uint8_t own_addrs_count;
@@ -47,8 +51,9 @@ struct tunnel {
     struct timerq timers;
     struct tunnel_peer *peers;
     struct tunnel_stats stats;
-    /* an initiation that still goes to more endpoints */
-    uint8_t fan_datagram[WG_HANDSHAKE_BYTES_MAX];
+    struct list reports; /* peers of TUNNEL_EVENT_SENDING */
+    /* a datagram that still goes to more endpoints */
+    uint8_t fan_datagram[TUNNEL_DATAGRAM_MAX];
     size_t fan_len;
     struct endpoint fan[TUNNEL_ENDPOINTS_MAX + 1];
     size_t fan_count, fan_next;
@@ -72,6 +77,7 @@ struct tunnel *tunnel_new(const struct tunnel_config *config)
     if (!t)
         return NULL;
     timerq_init(&t->timers);
+    list_init(&t->reports);
     t->wg = wg_device_new(&config->wg);
     t->tcp = tcp_stack_new(&config->tcp);
     if (!t->wg || !t->tcp) {
@@ -144,6 +150,8 @@ struct tunnel_peer *tunnel_peer_new(struct tunnel *tunnel, const struct tunnel_p
     memcpy(peer->addrs, config->addrs, config->addrs_count * sizeof(struct addr));
     memcpy(peer->addrs + config->addrs_count, config->own_addrs, config->own_addrs_count * sizeof(struct addr));
     timer_init(&peer->silence);
+    list_init(&peer->report);
+    peer->reports = config->reports;
     path_init(&peer->path);
     if (path_candidates_set(&peer->path, config->endpoints, config->endpoints_count) != 0) {
         free(peer);
@@ -175,6 +183,7 @@ void tunnel_peer_free(struct tunnel_peer *peer, ts_t now)
     if (!peer)
         return;
     timerq_disarm(&peer->tunnel->timers, &peer->silence);
+    list_remove(&peer->report);
     tcp_peer_deinit(&peer->tcp, now);
     wg_peer_free(peer->wg);
     path_deinit(&peer->path);
@@ -218,6 +227,18 @@ void tunnel_peer_endpoints_set(struct tunnel_peer *peer, const struct endpoint *
 {
     /* out of memory: the old candidates go on serving */
     (void)path_candidates_set(&peer->path, endpoints, count);
+}
+
+void tunnel_peer_guide(struct tunnel_peer *peer, const struct endpoint *to, size_t count, ts_t now)
+{
+    bool known = path_known(&peer->path);
+
+    if (path_guide(&peer->path, to, count) != 0 || known || count == 0)
+        return;
+    if (wg_peer_can_send(peer->wg, now))
+        tcp_peer_block(&peer->tcp, false);
+    else if (tcp_peer_wants_output(&peer->tcp))
+        tunnel_peer_initiate(peer, now);
 }
 
 void tunnel_peer_keepalive_set(struct tunnel_peer *peer, uint64_t keepalive_ns, ts_t now)
@@ -321,6 +342,16 @@ enum wg_in tunnel_peer_input_half(struct tunnel_peer *peer, const struct wg_half
     return after_input(peer->tunnel, verdict, &in, &half->from, now);
 }
 
+/* something went to the peer, or would if there were a way */
+static void report(struct tunnel_peer *peer, ts_t now)
+{
+    if (!peer->reports || (peer->reported_at != 0 && ts_since(now, peer->reported_at) < TUNNEL_REPORT_NS))
+        return;
+    peer->reported_at = now;
+    if (list_empty(&peer->report))
+        list_append(&peer->tunnel->reports, &peer->report);
+}
+
 static size_t sent(struct tunnel *t, size_t len)
 {
     t->stats.datagrams_out++;
@@ -337,15 +368,30 @@ static size_t output_fan(struct tunnel *t, uint8_t *buf, struct endpoint *to)
     return t->fan_len;
 }
 
+/* the datagram at buf goes to the first count endpoints of the fan: to one now, to the others with the next pulls */
+static size_t spread(struct tunnel *t, const uint8_t *buf, size_t len, size_t count, struct endpoint *to)
+{
+    BUG_ON(count == 0 || len > sizeof(t->fan_datagram));
+    *to = t->fan[0];
+    t->fan_next = 1;
+    t->fan_count = count;
+    if (count > 1) {
+        memcpy(t->fan_datagram, buf, len);
+        t->fan_len = len;
+    }
+    return len;
+}
+
 static size_t output_tcp(struct tunnel *t, uint8_t *buf, size_t cap, struct endpoint *to, ts_t now)
 {
     struct tcp_peer *next;
 
     while ((next = tcp_stack_ready(t->tcp))) {
         struct tunnel_peer *peer = of_tcp(next);
-        struct endpoint at = path_data(&peer->path);
+        size_t ways = path_data(&peer->path, t->fan);
 
-        if (at.kind == ENDPOINT_NONE || !wg_peer_can_send(peer->wg, now)) {
+        report(peer, now);
+        if (ways == 0 || !wg_peer_can_send(peer->wg, now)) {
             tcp_peer_block(next, true);
             tunnel_peer_initiate(peer, now);
             continue;
@@ -356,15 +402,15 @@ static size_t output_tcp(struct tunnel *t, uint8_t *buf, size_t cap, struct endp
             break;
         if (of_tcp(next) != peer) { /* the first one had nothing after all */
             peer = of_tcp(next);
-            at = path_data(&peer->path);
+            ways = path_data(&peer->path, t->fan);
         }
         int datagram = wg_peer_seal(peer->wg, buf, len, peer->mtu, now);
 
-        if (datagram < 0 || at.kind == ENDPOINT_NONE) /* no session after all: TCP sends it again */
+        if (datagram < 0 || ways == 0) /* no session after all: TCP sends it again */
             continue;
-        *to = at;
-        return (size_t)datagram;
+        return spread(t, buf, (size_t)datagram, ways, to);
     }
+    t->fan_count = t->fan_next = 0;
     return 0;
 }
 
@@ -379,20 +425,12 @@ static size_t output_wg(struct tunnel *t, uint8_t *buf, size_t cap, struct endpo
             return len;
         }
         struct tunnel_peer *peer = wg_peer_owner(out.peer);
+        size_t ways = buf[0] == WG_MESSAGE_INITIATION ? path_handshake(&peer->path, t->fan)
+                                                      : path_data(&peer->path, t->fan);
 
-        if (buf[0] != WG_MESSAGE_INITIATION) {
-            *to = path_data(&peer->path);
-            if (to->kind != ENDPOINT_NONE)
-                return len;
-            continue;
-        }
-        t->fan_count = path_handshake(&peer->path, t->fan);
-        t->fan_next = 0;
-        if (t->fan_count == 0)
-            continue;
-        memcpy(t->fan_datagram, buf, len);
-        t->fan_len = len;
-        return output_fan(t, buf, to);
+        report(peer, now);
+        if (ways > 0)
+            return spread(t, buf, len, ways, to);
     }
     return 0;
 }
@@ -477,6 +515,14 @@ bool tunnel_event(struct tunnel *tunnel, struct tunnel_event *out, ts_t now)
 
     if (wg_device_event(tunnel->wg, &wg)) {
         on_wg_event(wg_peer_owner(wg.peer), &wg, out, now);
+        return true;
+    }
+    struct list *report = list_first(&tunnel->reports);
+
+    if (report) {
+        list_remove(report);
+        out->kind = TUNNEL_EVENT_SENDING;
+        out->peer = container_of(report, struct tunnel_peer, report);
         return true;
     }
     while (tcp_stack_event(tunnel->tcp, &out->tcp)) {

@@ -18,11 +18,14 @@
 #include "common/tcp/tcp.h"
 #include "common/wg/wg.h"
 
+#define TUNNEL_WAYS_MAX        2    /* endpoints that each datagram goes to: by UDP and through a relay at once */
 #define TUNNEL_ENDPOINTS_MAX   8    /* endpoints tried for a peer that was not heard from */
 #define TUNNEL_ADDRS_MAX       8    /* inner addresses a side */
 #define TUNNEL_MTU_DEFAULT     1280
 #define TUNNEL_DATAGRAM_MAX    1600 /* room tunnel_output wants for one datagram with the default and stock MTUs */
 #define TUNNEL_MTU_MAX         (TUNNEL_DATAGRAM_MAX - WG_OVERHEAD_MAX)
+
+#define TUNNEL_REPORT_NS       TS_S
 
 struct tunnel;
 struct tunnel_peer;
@@ -45,6 +48,7 @@ struct tunnel_peer_config {
     uint16_t mtu;          /* inner; 0: TUNNEL_MTU_DEFAULT */
     uint64_t keepalive_ns; /* persistent keepalive, and: nothing heard for two intervals, initiate; 0: off */
     uint8_t shard;
+    bool reports; /* TUNNEL_EVENT_SENDING is wanted for it */
     void *owner;
 };
 
@@ -88,6 +92,9 @@ struct endpoint tunnel_peer_endpoint(const struct tunnel_peer *peer);
 /* tunnel_peer_endpoints_set - candidates; the one it is heard from stays in use. When they are new, the next handshake
  * goes to them as well. */
 void tunnel_peer_endpoints_set(struct tunnel_peer *peer, const struct endpoint *endpoints, size_t count);
+/* tunnel_peer_guide - from now on everything goes to these (at most TUNNEL_WAYS_MAX), each datagram to all of them, and the
+ * peer's own source moves nothing: see path.h. What waited for a way goes on. */
+void tunnel_peer_guide(struct tunnel_peer *peer, const struct endpoint *to, size_t count, ts_t now);
 /* tunnel_peer_keepalive_set - change keepalive_ns of its configuration. */
 void tunnel_peer_keepalive_set(struct tunnel_peer *peer, uint64_t keepalive_ns, ts_t now);
 /* tunnel_peer_initiate - ask for a session now, if there is an endpoint to ask. */
@@ -115,6 +122,7 @@ enum tunnel_event_kind {
     TUNNEL_EVENT_UP,      /* peer has a session */
     TUNNEL_EVENT_DOWN,    /* peer lost its session */
     TUNNEL_EVENT_GAVE_UP, /* peer did not answer handshakes */
+    TUNNEL_EVENT_SENDING, /* something went to the peer, or wants to: told at most each TUNNEL_REPORT_NS, if asked for */
 };
 struct tunnel_event {
     enum tunnel_event_kind kind;

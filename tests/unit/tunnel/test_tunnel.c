@@ -33,6 +33,8 @@ struct side {
     unsigned flags; /* of every TCP event so far */
     int error;
     unsigned ups;
+    unsigned sendings;          /* reports of sending */
+    unsigned by_udp, by_relay;  /* datagrams sent */
     uint8_t got[1 << 17];
     size_t got_len;
 };
@@ -74,7 +76,8 @@ static void side_open(struct side *s, uint64_t seed)
 static void side_peer(struct world *w, int which, bool endpoint, uint64_t keepalive_ns)
 {
     struct side *s = &w->side[which], *other = &w->side[!which];
-    struct tunnel_peer_config config = {.addrs_count = 1, .own_addrs_count = 1, .keepalive_ns = keepalive_ns};
+    struct tunnel_peer_config config = {
+        .addrs_count = 1, .own_addrs_count = 1, .keepalive_ns = keepalive_ns, .reports = !endpoint};
     int err;
 
     memcpy(config.key, other->public_key, 32);
@@ -128,6 +131,8 @@ static void take_events(struct world *w, struct side *s)
     while (tunnel_event(s->tunnel, &e, w->now)) {
         if (e.kind == TUNNEL_EVENT_UP)
             s->ups++;
+        if (e.kind == TUNNEL_EVENT_SENDING)
+            s->sendings++;
         if (e.kind != TUNNEL_EVENT_TCP)
             continue;
         s->flags |= e.tcp.flags;
@@ -157,17 +162,23 @@ static void pull(struct world *w, int which)
     tunnel_expire(s->tunnel, w->now);
     take_events(w, s);
     while ((len = tunnel_output(s->tunnel, buf, sizeof(buf), &to, w->now, w->wall)) > 0) {
-        if (w->cut || !addrport_equal(&to.remote, &w->side[!which].at.remote))
+        bool relay = to.kind == ENDPOINT_DERP;
+
+        if (w->cut || (relay ? memcmp(to.key, w->side[!which].public_key, 32) != 0
+                             : !addrport_equal(&to.remote, &w->side[!which].at.remote)))
             continue;
+        s->by_udp += !relay;
+        s->by_relay += relay;
         assert_true(w->wire_count < WIRE_MAX);
         struct datagram *d = &w->wire[(w->wire_first + w->wire_count++) % WIRE_MAX];
 
         d->at = w->now + DELAY_NS;
         d->to = !which;
-        d->from = s->at;
+        d->from = relay ? endpoint_derp(s->public_key, to.region) : s->at;
         d->len = len;
         memcpy(d->bytes, buf, len);
     }
+    take_events(w, s); /* what sending made known */
 }
 
 static ts_t next_time(struct world *w)
@@ -365,6 +376,65 @@ static void who_is_silent_for_two_intervals_is_called(void **state)
     world_free(w);
 }
 
+static bool connected0(struct world *w)
+{
+    return w->side[0].flags & TCP_EVENT_CONNECTED;
+}
+
+/* a stock node: disco says where it is sent to, first the relay, then both, then its address */
+static void a_guided_peer_goes_where_it_is_told(void **state)
+{
+    struct world *w = world_new();
+    struct side *s = &w->side[0], *other = &w->side[1];
+    struct endpoint ways[2];
+    int err;
+
+    (void)state;
+    side_peer(w, 0, false, 0);
+    side_peer(w, 1, false, 0);
+    assert_int_equal(tcp_listen(tunnel_tcp(other->tunnel), PORT, 16, NULL), 0);
+    s->conn = tunnel_connect(s->peer, false, PORT, NULL, &err, w->now);
+    assert_non_null(s->conn);
+    assert_false(run(w, 900 * TS_MS, connected0));
+    assert_int_equal(s->sendings, 1); /* "it wants to be sent to" */
+    assert_int_equal(s->by_udp + s->by_relay, 0);
+
+    ways[0] = endpoint_derp(other->public_key, 7);
+    tunnel_peer_guide(s->peer, ways, 1, w->now);
+    assert_true(run(w, 100 * TS_MS, connected0)); /* at once, not with TCP's next try */
+    assert_int_equal(s->by_udp, 0);
+    assert_true(s->by_relay >= 2 && other->by_relay >= 2); /* the answers come the same way */
+
+    ways[1] = ways[0];
+    ways[0] = other->at;
+    unsigned before = s->by_relay;
+
+    tunnel_peer_guide(s->peer, ways, 2, w->now);
+    assert_int_equal(tcp_write(s->conn, "both", 4, w->now), 4);
+    run(w, 500 * TS_MS, NULL);
+    assert_int_equal(s->by_udp, s->by_relay - before);
+    assert_true(s->by_udp >= 1);
+    assert_int_equal(other->got_len, 4); /* and the second copy is a replay */
+
+    tunnel_peer_guide(s->peer, ways, 1, w->now);
+    before = s->by_relay;
+    assert_int_equal(tcp_write(s->conn, "one", 3, w->now), 3);
+    run(w, 10 * TS_S, NULL);
+    assert_int_equal(s->by_relay, before);
+    assert_int_equal(other->got_len, 7);
+
+    /* what comes through the relay does not move us there */
+    tunnel_peer_guide(other->peer, &(struct endpoint){.kind = ENDPOINT_DERP}, 0, w->now);
+    ways[1] = endpoint_derp(s->public_key, 7);
+    tunnel_peer_guide(other->peer, &ways[1], 1, w->now);
+    assert_int_equal(tcp_write(other->conn, "back", 4, w->now), 4);
+    run(w, 10 * TS_S, NULL);
+    assert_int_equal(s->got_len, 4);
+    assert_int_equal(s->by_relay, before);
+    assert_true(s->sendings >= 3 && s->sendings < 25); /* once a second at most */
+    world_free(w);
+}
+
 static void a_tsmp_refusal_is_read(void **state)
 {
     static const uint8_t refusal[] = {0x21, 0x06, 0x41, 0xc3, 0x50, 0x01, 0xbb}; /* vectors: tsmp.json */
@@ -393,10 +463,11 @@ static void handshakes_fan_out_until_someone_answers(void **state)
     assert_int_equal(path_handshake(&path, out), 0);
     assert_int_equal(path_candidates_set(&path, two, 2), 0);
     assert_int_equal(path_handshake(&path, out), 2);
-    assert_int_equal(path_data(&path).kind, ENDPOINT_NONE);
+    assert_int_equal(path_data(&path, out), 0);
     assert_true(path_heard(&path, &two[1]));
     assert_false(path_heard(&path, &two[1]));
-    assert_int_equal(path_data(&path).remote.port, 2);
+    assert_int_equal(path_data(&path, out), 1);
+    assert_int_equal(out[0].remote.port, 2);
     assert_int_equal(path_handshake(&path, out), 1); /* it answered last time: it alone */
     assert_int_equal(path_handshake(&path, out), 2); /* it did not: the others too, each once */
     assert_int_equal(out[0].remote.port, 2);
@@ -420,6 +491,7 @@ int main(void)
         cmocka_unit_test(a_restarted_peer_is_found_within_seconds),
         cmocka_unit_test(a_syn_goes_again_as_soon_as_there_is_a_session),
         cmocka_unit_test(who_is_silent_for_two_intervals_is_called),
+        cmocka_unit_test(a_guided_peer_goes_where_it_is_told),
         cmocka_unit_test(a_tsmp_refusal_is_read),
         cmocka_unit_test(handshakes_fan_out_until_someone_answers),
     };
