@@ -500,6 +500,7 @@ static void set_peer(struct underlay *u, const struct netmap_node *node, ts_t no
 
     memcpy(config.key, node->key, sizeof(config.key));
     memcpy(config.disco, node->disco, sizeof(config.disco));
+    disco_filter_add(&u->config.workers->disco_keys, config.disco);
     if (paths_peer_set(u->paths, &config, now) != 0)
         log_error("paths", "event=peer_failed error=\"%s\"", err_str(ERR_NOMEM));
 }
@@ -540,6 +541,7 @@ void underlay_netmap(struct underlay *u, const struct netmap *map, const struct 
     }
     if (!all)
         return;
+    disco_filter_clear(&u->config.workers->disco_keys);
     paths_sweep_begin(u->paths);
     netmap_each_peer(map, visit_peer, &v);
     paths_sweep_end(u->paths);

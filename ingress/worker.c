@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/crypto/crypto.h"
 #include "common/tailnet/datagram.h"
+#include "common/tailnet/disco.h"
 #include "ingress/access_log.h"
 #include "ingress/flow.h"
 #include "ingress/front.h"
@@ -221,7 +222,10 @@ static bool input_underlay(struct worker *worker, const uint8_t *datagram, size_
 
     if (kind == DATAGRAM_WIREGUARD)
         return false;
-    if (kind == DATAGRAM_RELAY || len > UNDERLAY_BYTES_MAX || !bucket_take(&worker->underlay, worker->received_at))
+    bool stranger = kind == DATAGRAM_DISCO && !disco_filter_has(&worker->all->disco_keys, disco_sender(datagram));
+
+    if (kind == DATAGRAM_RELAY || stranger || len > UNDERLAY_BYTES_MAX ||
+        !bucket_take(&worker->underlay, worker->received_at))
         worker->underlay_dropped++;
     else
         hand_down(worker, MAIL_UNDERLAY, datagram, len, from);

@@ -19,6 +19,7 @@
 #include "common/net/udp.h"
 #include "common/relay/relay.h"
 #include "common/tunnel/tunnel.h"
+#include "ingress/disco_filter.h"
 #include "ingress/generation.h"
 #include "ingress/limits.h"
 #include "ingress/mailbox.h"
@@ -116,6 +117,7 @@ struct workers {
     struct wg_load *load; /* WireGuard's limits hold for all of them together */
     struct mailbox *server; /* mail to the main thread */
     struct access_log *access;
+    struct disco_filter disco_keys; /* of the tailnet's nodes */
     atomic_bool tailnet; /* disco and STUN come to the UDP sockets too, and nodes may be reached through relays */
     uint8_t cookie_seed[32]; /* so that any worker honours any other's WireGuard cookies */
 };

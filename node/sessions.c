@@ -276,6 +276,7 @@ void sessions_event(struct sessions *of, const struct tunnel_event *event, ts_t 
         else if (has_endpoint(s) && !s->query.request) /* the session is dying: look where the name leads by now */
             resolver_ask(s->of->resolver, &s->query, s->config->endpoint.host);
         break;
+    case TUNNEL_EVENT_SENDING: /* not asked for */
     case TUNNEL_EVENT_TCP:
         BUG_ON(true);
     }
