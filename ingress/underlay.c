@@ -451,8 +451,10 @@ ts_t underlay_flush(struct underlay *u, ts_t now)
     netcheck_expire(u->netcheck, now);
     while (derps_expire(u->derps, &event, &region, now))
         on_relay_event(u, region, &event, now);
-    if (derps_failing(u->derps, netcheck_home(u->netcheck), now))
-        netcheck_failing(u->netcheck, netcheck_home(u->netcheck), now);
+    uint16_t home = netcheck_home(u->netcheck);
+
+    if (home && derps_failing(u->derps, home, now))
+        netcheck_failing(u->netcheck, home, now);
     check(u, now);
     take_news(u, now);
     send_out(u, now);

@@ -42,6 +42,7 @@ struct netcheck {
     uint16_t home;
     bool stay;
     bool running, heard_any;
+    bool early; /* a home was looked for before the round's end */
     ts_t round_at, all_at; /* 0: never */
     struct addrport mapped[NETCHECK_MAPPED_MAX];
     size_t mapped_count;
@@ -326,7 +327,7 @@ void netcheck_start(struct netcheck *nc, ts_t now)
     if (nc->running)
         return;
     nc->running = true;
-    nc->heard_any = false;
+    nc->heard_any = nc->early = false;
     nc->round_at = now;
     if (all)
         nc->all_at = now;
@@ -446,8 +447,10 @@ ts_t netcheck_deadline(const struct netcheck *nc)
     for (size_t i = 0; i < nc->regions_count; i++)
         if (nc->regions[i].in_round)
             at = ts_min(at, nc->regions[i].try_at);
-    /* all regions have answered, not all by both families */
-    return complete(nc, ts_add(nc->round_at, V6_GRACE_NS)) ? ts_min(at, ts_add(nc->round_at, V6_GRACE_NS)) : at;
+    /* all regions have answered, not all by both families; or some have, and that is enough for a first home */
+    bool enough = complete(nc, ts_add(nc->round_at, V6_GRACE_NS)) || (!nc->home && nc->heard_any && !nc->early);
+
+    return enough ? ts_min(at, ts_add(nc->round_at, V6_GRACE_NS)) : at;
 }
 
 void netcheck_expire(struct netcheck *nc, ts_t now)
@@ -457,8 +460,12 @@ void netcheck_expire(struct netcheck *nc, ts_t now)
     for (size_t i = 0; i < nc->regions_count; i++)
         if (nc->regions[i].in_round)
             try_again(nc, &nc->regions[i], now);
-    if (ts_since(now, nc->round_at) >= NETCHECK_ROUND_NS || complete(nc, now))
+    if (ts_since(now, nc->round_at) >= NETCHECK_ROUND_NS || complete(nc, now)) {
         finish(nc, now);
+    } else if (!nc->home && nc->heard_any && !nc->early && ts_since(now, nc->round_at) >= V6_GRACE_NS) {
+        nc->early = true;
+        choose(nc, now); /* the far ones would not be it anyway */
+    }
 }
 
 unsigned netcheck_news(struct netcheck *nc)

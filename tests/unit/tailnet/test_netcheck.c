@@ -202,6 +202,31 @@ static void test_no_stun(void **state)
     close_world(w);
 }
 
+/* one that never answers keeps nobody waiting for a home */
+static void test_early_home(void **state)
+{
+    (void)state;
+    struct world *w = open_world(3);
+    uint8_t out[STUN_REQUEST_BYTES];
+    struct endpoint to;
+    ts_t began = w->now;
+
+    netcheck_start(w->nc, w->now);
+    while (netcheck_output(w->nc, out, &to, w->now))
+        if (addr_v4_bytes(&to.remote.addr)[3] == 3)
+            answer(w, out, at("203.0.113.7:4567"), w->now + 40 * TS_MS);
+    assert_int_equal(netcheck_home(w->nc), 0); /* nearer ones may be about to answer */
+    while (netcheck_home(w->nc) == 0) {
+        w->now = netcheck_deadline(w->nc);
+        assert_true(w->now - began <= TS_S);
+        netcheck_expire(w->nc, w->now);
+        while (netcheck_output(w->nc, out, &to, w->now))
+            ;
+    }
+    assert_int_equal(netcheck_home(w->nc), 3);
+    close_world(w);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -227,7 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round),   cmocka_unit_test(test_home_is_not_fickle), cmocka_unit_test(test_home_dies),
-        cmocka_unit_test(test_no_stun), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_no_stun), cmocka_unit_test(test_early_home),         cmocka_unit_test(test_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
