@@ -21,7 +21,7 @@ import (
 // makes them, and what came back, byte for byte, is then what the ingress gets from a node.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
-	control := lab.NewControl(t, tlsPorts) // lets every node funnel to every other
+	control := lab.NewControl(t, tlsPorts, lab.NewRegion(t, 1)) // lets every node funnel to every other
 	target, asker := lab.NewNode(t, "target", control.BaseURL(), &lab.Tsnet{}), &lab.Tsnet{}
 	other := lab.NewNode(t, "asker", control.BaseURL(), asker)
 	for _, n := range []*lab.Node{target, other} {

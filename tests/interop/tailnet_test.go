@@ -21,7 +21,7 @@ type Tailnet struct {
 }
 
 func newTailnet(t testing.TB) *Tailnet {
-	tn := &Tailnet{t: t, control: lab.NewControl(t, append([]int{mixedPort}, tlsPorts...)), pings: httptest.NewServer(http.NotFoundHandler())}
+	tn := &Tailnet{t: t, control: lab.NewControl(t, append([]int{mixedPort}, tlsPorts...), lab.NewRegion(t, 1)), pings: httptest.NewServer(http.NotFoundHandler())}
 	t.Cleanup(tn.pings.Close)
 	return tn
 }

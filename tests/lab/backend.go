@@ -32,6 +32,13 @@ func Listen(t testing.TB) net.Listener {
 // ServeConns runs a backend and returns its address.
 func ServeConns(t testing.TB, serve func(net.Conn)) string {
 	listener := Listen(t)
+	ServeOn(t, listener, serve)
+	return listener.Addr().String()
+}
+
+// ServeOn runs a backend on a listener, which ends with the test.
+func ServeOn(t testing.TB, listener net.Listener, serve func(net.Conn)) {
+	t.Cleanup(func() { listener.Close() })
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -44,7 +51,15 @@ func ServeConns(t testing.TB, serve func(net.Conn)) string {
 			}()
 		}
 	}()
-	return listener.Addr().String()
+}
+
+// OverTLS is a backend that ends TLS itself.
+func OverTLS(certificate tls.Certificate, serve func(net.Conn)) func(net.Conn) {
+	return func(conn net.Conn) {
+		session := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		serve(session)
+		session.Close()
+	}
 }
 
 // Echo is a TCP service that sends back what it gets.

@@ -1,24 +1,23 @@
 package lab
 
 import (
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
 
 	"tailscale.com/tailcfg"
-	"tailscale.com/tstest/integration"
 	"tailscale.com/tstest/integration/testcontrol"
 	"tailscale.com/types/logger"
 )
 
-// Control is Tailscale's in-memory coordination server with a DERP and a STUN server.
+// Control is Tailscale's in-memory coordination server.
 type Control struct {
 	*testcontrol.Server
+	Door *Door
 }
 
-// NewControl has nodes that may funnel these ports.
-func NewControl(t testing.TB, ports []int) *Control {
+// NewControl has nodes that may funnel these ports, and sends them to these DERP regions.
+func NewControl(t testing.TB, ports []int, regions ...*Region) *Control {
 	capabilities := tailcfg.NodeCapMap{
 		tailcfg.CapabilityHTTPS:                       nil,
 		tailcfg.NodeAttrFunnel:                        nil,
@@ -26,18 +25,15 @@ func NewControl(t testing.TB, ports []int) *Control {
 		tailcfg.NodeAttrDisableUPnP:                   nil,
 		tailcfg.NodeAttrDisableCaptivePortalDetection: nil,
 	}
-	c := &Control{&testcontrol.Server{
+	c := &Control{Server: &testcontrol.Server{
 		Logf:                    logger.Discard,
-		DERPMap:                 integration.RunDERPAndSTUN(t, logger.Discard, "127.0.0.1"),
+		DERPMap:                 DERPMap(regions...),
 		DNSConfig:               &tailcfg.DNSConfig{Proxied: true},
 		MagicDNSDomain:          Domain,
 		DefaultNodeCapabilities: &capabilities,
 	}}
-	c.HTTPTestServer = httptest.NewServer(c.Server)
-	t.Cleanup(func() {
-		c.HTTPTestServer.CloseClientConnections()
-		c.HTTPTestServer.Close()
-	})
+	c.Door = NewDoor(t, c.Server, nil)
+	c.ExplicitBaseURL = "http://" + c.Door.Address
 	return c
 }
 

@@ -107,7 +107,7 @@ func (in *Ingress) Launch(t testing.TB) (mark int) {
 	errors, err := os.OpenFile(in.Path("err"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	Must(t, err)
 	defer errors.Close()
-	in.cmd = exec.Command(ingressProgram, "-c", "ingress.yaml")
+	in.cmd = exec.Command(IngressProgram, "-c", "ingress.yaml")
 	in.cmd.Dir, in.cmd.Stdout, in.cmd.Stderr = in.Dir, out, errors
 	in.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	Must(t, in.cmd.Start())
@@ -197,7 +197,7 @@ func (in *Ingress) WaitLog(t testing.TB, pattern string, mark int) {
 // Command runs a subcommand of the program on its configuration; what it printed, and its exit status.
 func (in *Ingress) Command(t testing.TB, name string, arguments ...string) (output string, status int) {
 	t.Helper()
-	cmd := exec.Command(ingressProgram, append([]string{name, "-c", "ingress.yaml"}, arguments...)...)
+	cmd := exec.Command(IngressProgram, append([]string{name, "-c", "ingress.yaml"}, arguments...)...)
 	cmd.Dir = in.Dir
 	text, err := cmd.Output()
 	if cmd.ProcessState == nil {

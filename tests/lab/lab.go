@@ -6,6 +6,8 @@
 //	authority   certificates that visitors and nodes trust
 //	ingress     funnel-ingress: configuration, reload, access log, metrics
 //	control     Tailscale's in-memory coordination server
+//	region      DERP and STUN servers that can die
+//	door        where an HTTP server is reached, and at times is not
 //	node        a stock node, whatever runs it
 //	tsnet       ... in this process
 //	tailscaled  ... as a tailscaled of its own, told by its command line
@@ -31,7 +33,7 @@ import (
 // What all tests of a run share.
 var (
 	CA             *Authority
-	ingressProgram string
+	IngressProgram string // funnel-ingress, unless a suite sets another before Main
 )
 
 // Domain is what the names of testcontrol's nodes end in.
@@ -55,8 +57,10 @@ func run(m *testing.M) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	ingressProgram = filepath.Join(bin, "funnel-ingress")
-	if _, err := os.Stat(ingressProgram); err != nil {
+	if IngressProgram == "" {
+		IngressProgram = filepath.Join(bin, "funnel-ingress")
+	}
+	if _, err := os.Stat(IngressProgram); err != nil {
 		return 1, fmt.Errorf("build first, or set FUNNEL_BIN: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "lab")

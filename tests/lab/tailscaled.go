@@ -91,13 +91,18 @@ func (p *Tailscaled) Run(t testing.TB, arguments ...string) string {
 	return string(output)
 }
 
-func (p *Tailscaled) Up(ctx context.Context, n *Node) error {
+// UpCommand is `tailscale up` as this node does it, and more.
+func (p *Tailscaled) UpCommand(n *Node, more ...string) *exec.Cmd {
 	arguments := []string{"up", "--login-server=" + n.URL, "--hostname=" + n.Host, "--accept-dns=false",
 		"--netfilter-mode=off", "--timeout=30s"}
 	if n.AuthKey != "" {
 		arguments = append(arguments, "--auth-key="+n.AuthKey)
 	}
-	output, err := p.Command(arguments...).CombinedOutput()
+	return p.Command(append(arguments, more...)...)
+}
+
+func (p *Tailscaled) Up(_ context.Context, n *Node) error {
+	output, err := p.UpCommand(n).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("tailscale up: %w\n%s", err, output)
 	}

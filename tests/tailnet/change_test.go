@@ -1,0 +1,133 @@
+package tailnet
+
+import (
+	"bufio"
+	"context"
+	"regexp"
+	"testing"
+	"time"
+
+	"tailscale.com/ipn"
+
+	"funnel-ingress/tests/lab"
+)
+
+// serveEcho has TLS end at an echo behind the node.
+func (w *world) serveEcho(t testing.TB, n *lab.Node) {
+	t.Helper()
+	n.Serve(t, &ipn.ServeConfig{
+		AllowFunnel: map[ipn.HostPort]bool{hostPort(n.Name, 443): true},
+		TCP: map[uint16]*ipn.TCPPortHandler{
+			443: {TCPForward: lab.ServeConns(t, lab.OverTLS(lab.CA.Issue(t, public(n.Host)), lab.Echo))}},
+	})
+}
+
+// TestAway takes the coordination server away: streams and new visitors go on. When it is back, what changed meanwhile and
+// after is known.
+func TestAway(t *testing.T) { each(t, testAway) }
+
+func testAway(t *testing.T, c coordination) {
+	t.Parallel()
+	w := newWorld(t, c, nil)
+	w.join(t)
+	w.serveEcho(t, w.addNode(t, "web", alice, w.newTailscaled()))
+	w.awaitServed(t, public("web"), joining)
+	stream := lab.Visit(t, w.in.TLS[443], public("web"))
+	w.away()
+	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		if got := lab.Say(t, stream, "still here"); got != "still here" {
+			t.Errorf("echo %q", got)
+		}
+		if verdict, line := w.in.Verdict(t, 443, public("web")); verdict != lab.Served {
+			t.Fatalf("without the coordination server: %s, %s", verdict, line.Reason)
+		}
+	}
+	w.back(t)
+	w.serveEcho(t, w.addNode(t, "late", alice, w.newTailscaled()))
+	w.awaitServed(t, public("late"), 45*time.Second) // the ingress has backed off
+	if got := lab.Say(t, stream, "still here"); got != "still here" {
+		t.Errorf("echo %q", got)
+	}
+}
+
+// TestRestart is the ingress's own: it keeps who it is, and needs no key again.
+func TestRestart(t *testing.T) { each(t, testRestart) }
+
+func testRestart(t *testing.T, c coordination) {
+	t.Parallel()
+	w := newWorld(t, c, nil)
+	w.join(t)
+	w.serveEcho(t, w.addNode(t, "web", alice, w.newTailscaled()))
+	w.awaitServed(t, public("web"), joining)
+	w.in.Config["feed"].(map[string]any)["tailnet"].(map[string]any)["auth_key_file"] = nil
+	delete(w.in.Config["feed"].(map[string]any)["tailnet"].(map[string]any), "auth_key_file")
+	w.in.Stop(t)
+	w.in.Start(t)
+	w.awaitServed(t, public("web"), joining)
+	w.in.Kill()
+	w.in.Start(t)
+	w.awaitServed(t, public("web"), joining)
+}
+
+// TestKeyRotates gives the node a new WireGuard key.
+func TestKeyRotates(t *testing.T) { each(t, testKeyRotates) }
+
+var loginLine = regexp.MustCompile(`https?://\S+`)
+
+func testKeyRotates(t *testing.T, c coordination) {
+	t.Parallel()
+	w := newWorld(t, c, nil)
+	w.join(t)
+	daemon := w.newTailscaled()
+	web := w.addNode(t, "web", alice, daemon)
+	w.serveEcho(t, web)
+	w.awaitServed(t, public("web"), joining)
+	before := web.Key
+	rotate(t, w, daemon, web)
+	if web.Key == before {
+		t.Fatal("the node kept its key")
+	}
+	w.owner(t, "web", alice)
+	w.awaitServed(t, public("web"), joining)
+}
+
+// TestRemoved takes a node out of the tailnet: its name is gone within two seconds.
+func TestRemoved(t *testing.T) { each(t, testRemoved) }
+
+func testRemoved(t *testing.T, c coordination) {
+	t.Parallel()
+	w := newWorld(t, c, nil)
+	w.join(t)
+	w.serveEcho(t, w.addNode(t, "web", alice, w.newTailscaled()))
+	w.awaitServed(t, public("web"), joining)
+	w.remove(t, "web")
+	began := time.Now()
+	lab.Eventually(t, "the name is gone", 2*time.Second, func() bool {
+		verdict, line := w.in.Verdict(t, 443, public("web"))
+		return verdict == lab.UnrecognizedName && line.Reason == "unknown_name"
+	})
+	t.Logf("gone after %v", time.Since(began).Round(time.Millisecond))
+}
+
+// rotate has the node log in again, which gives it a new key.
+func rotate(t testing.TB, w *world, daemon *lab.Tailscaled, n *lab.Node) {
+	t.Helper()
+	command := daemon.UpCommand(n, "--force-reauth")
+	control, ok := w.coordination.(*testcontrol)
+	if ok { // it retires the old key when the user has been asked
+		control.RequireAuth = true
+		defer func() { control.RequireAuth = false }()
+	}
+	said, err := command.StderrPipe()
+	lab.Must(t, err)
+	lab.Must(t, command.Start())
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		if url := loginLine.FindString(lines.Text()); url != "" {
+			w.approve(t, url, alice)
+		}
+	}
+	lab.Must(t, command.Wait())
+	status, err := n.Client.StatusWithoutPeers(context.Background())
+	lab.Must(t, err)
+	n.Key = status.Self.PublicKey
+}

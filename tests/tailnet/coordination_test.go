@@ -1,0 +1,34 @@
+package tailnet
+
+import (
+	"os"
+	"testing"
+
+	"funnel-ingress/tests/lab"
+)
+
+// coordination is a running coordination server, as scenarios need it.
+type coordination interface {
+	url() string
+	domain() string // what the names of its nodes end in
+	// grants says whether it lets the ingress funnel to every node; if not, nodes of the ingress's own user can be made to
+	// accept it by their environment.
+	grants() bool
+	certificates() bool // whether nodes can have certificates for their own names
+
+	authKey(t testing.TB, user string) string // with which nodes join as this user
+	login(user string) string                 // how policy calls the user
+	owner(t testing.TB, host, user string)    // a node that joined is this user's from now on; nothing if it is already
+	approve(t testing.TB, url string, user string)
+	remove(t testing.TB, host string)
+	away()             // it is gone, and what it knows is kept
+	back(t testing.TB) // and it is there again
+}
+
+// each runs a scenario on every coordination server at hand.
+func each(t *testing.T, scenario func(*testing.T, coordination)) {
+	t.Run("testcontrol", func(t *testing.T) { scenario(t, newTestcontrol(t, lab.NewRegion(t, 1))) })
+	if os.Getenv("HEADSCALE") != "" {
+		t.Run("headscale", func(t *testing.T) { scenario(t, newHeadscale(t, lab.NewRegion(t, 1))) })
+	}
+}

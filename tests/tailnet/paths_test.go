@@ -1,0 +1,80 @@
+package tailnet
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"tailscale.com/envknob"
+
+	"funnel-ingress/tests/lab"
+)
+
+// noUDP makes Tailscale's code say and answer nothing over UDP but STUN: what a node is like that no datagram reaches, behind
+// a symmetric NAT for example.
+const noUDP = "TS_DEBUG_NEVER_DIRECT_UDP"
+
+// direct is the UDP address at which a node finds the ingress; empty: over DERP.
+func direct(t testing.TB, n *lab.Node) string {
+	t.Helper()
+	status, err := n.Client.Status(context.Background())
+	lab.Must(t, err)
+	for _, peer := range status.Peer {
+		if peer.HostName == ingressHost {
+			return peer.CurAddr
+		}
+	}
+	return ""
+}
+
+// TestUpgrade has a node that is reached over DERP only, and then directly: new streams and one that began before. It is not
+// parallel, because the knob is for all nodes of this process.
+func TestUpgrade(t *testing.T) {
+	each(t, func(t *testing.T, c coordination) {
+		if !c.grants() {
+			t.Skip("a node of this process can't be made to accept its own user's ingress") // TestServe's goes direct there
+		}
+		envknob.Setenv(noUDP, "true")
+		t.Cleanup(func() { envknob.Setenv(noUDP, "") })
+		w := newWorld(t, c, nil)
+		w.join(t)
+		web := w.addNode(t, "web", alice, &lab.Tsnet{})
+		w.serveEcho(t, web)
+		w.awaitServed(t, public("web"), joining)
+		stream := lab.Visit(t, w.in.TLS[443], public("web"))
+		for range 10 {
+			if got := lab.Say(t, stream, "over DERP"); got != "over DERP" {
+				t.Errorf("echo %q", got)
+			}
+		}
+		if at := direct(t, web); at != "" {
+			t.Errorf("the node finds the ingress at %s", at)
+		}
+		envknob.Setenv(noUDP, "")
+		began := time.Now()
+		lab.Eventually(t, "the node goes direct", 20*time.Second, func() bool {
+			stream.SetDeadline(time.Now().Add(lab.VisitTimeout))
+			return lab.Say(t, stream, "directly") == "directly" && direct(t, web) == w.in.UDP.String()
+		})
+		t.Logf("direct after %v", time.Since(began).Round(time.Millisecond))
+		lab.Visit(t, w.in.TLS[443], public("web"))
+	})
+}
+
+// TestRegionDies has two DERP regions and a node that is reached over DERP only, and takes its home region away.
+func TestRegionDies(t *testing.T) {
+	t.Parallel()
+	regions := map[int]*lab.Region{1: lab.NewRegion(t, 1), 2: lab.NewRegion(t, 2)}
+	c := newTestcontrol(t, regions[1], regions[2])
+	w := newWorld(t, c, nil)
+	w.join(t)
+	web := w.addNode(t, "web", alice, &lab.Tailscaled{Env: []string{noUDP + "=true"}})
+	w.serveEcho(t, web)
+	w.awaitServed(t, public("web"), joining)
+	home := c.Node(web.Key).HomeDERP
+	regions[home].Die()
+	began := time.Now()
+	lab.Eventually(t, "the node moves to the other region", 60*time.Second, func() bool { return c.Node(web.Key).HomeDERP != home })
+	t.Logf("the node moved after %v", time.Since(began).Round(time.Millisecond))
+	w.awaitServed(t, public("web"), joining)
+}
