@@ -18,6 +18,7 @@ struct stream {
     char *body;
     size_t len, at;
     unsigned status;
+    bool ended; /* the server said that this was all */
     char retry_after[RETRY_AFTER_MAX];
 };
 
@@ -74,6 +75,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         h->events.answer(h->events.ctx, s->id, s->status, *s->retry_after ? s->retry_after : NULL);
         s->status = 0; /* trailers are no second answer */
     }
+    if (s && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA))
+        s->ended = s->ended || frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
     return 0;
 }
 
@@ -95,8 +98,10 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *
 
     (void)session;
     if (s) {
+        bool whole = s->ended && error == NGHTTP2_NO_ERROR; /* a server may also break off without an error */
+
         stream_clear(s);
-        h->events.over(h->events.ctx, id, error == NGHTTP2_NO_ERROR);
+        h->events.over(h->events.ctx, id, whole);
     }
     return 0;
 }

@@ -62,7 +62,8 @@ int map_frames_feed(struct map_frames *frames, const uint8_t *data, size_t len, 
     n = MIN(len - *used, whole - frames->len);
     if (!make_room(frames, frames->len + n))
         return ERR_NOMEM;
-    memcpy(frames->bytes + frames->len, data + *used, n);
+    if (n > 0)
+        memcpy(frames->bytes + frames->len, data + *used, n);
     frames->len += n;
     *used += n;
     if (frames->len < whole)
