@@ -12,7 +12,8 @@
  *
  *     control_input / control_connected / control_closed     what happened to the connection
  *     control_output                                         pull bytes for it until 0
- *     control_take                                           what the owner should look at; before pulling output
+ *     control_take                                           what the owner should look at; before pulling output, and
+ *                                                            CONTROL_CLOSE before CONTROL_CONNECT
  *     control_deadline / control_expire
  *
  * Nothing in here is secret from the log but keys: auth keys and private keys are never put into a text. */
@@ -29,6 +30,8 @@
 
 #define CONTROL_ENDPOINTS_MAX 16
 #define CONTROL_TEXT_MAX      512
+#define CONTROL_HOST_MAX      262 /* a DNS name and a port */
+#define CONTROL_AUTH_KEY_MAX  255
 
 enum control_endpoint_kind {
     CONTROL_ENDPOINT_LOCAL = 1, /* an address of an interface */
@@ -62,7 +65,7 @@ struct control_keys {
 struct control_config {
     struct rng *rng;
     const struct map_seed *seed;
-    const char *host;          /* of the server, with the port where the URL has one */
+    const char *host;          /* of the server, with the port where the URL has one; at most CONTROL_HOST_MAX bytes */
     const char *hostname;      /* what we call ourselves: a DNS label */
     const char *auth_key;      /* "": somebody has to open a URL */
     const uint8_t *server_key; /* pinned; NULL: ask the server */
@@ -76,7 +79,6 @@ enum control_flag {
     CONTROL_MAP = 1 << 3,     /* see control_changes */
     CONTROL_STATE = 1 << 4,   /* control_state, control_auth_url or control_trouble changed */
     CONTROL_ENDED = 1 << 5,   /* control_log_out is through */
-    CONTROL_PING = 1 << 6,    /* a plain request to control_ping_url is wanted */
 };
 
 enum control_state {
@@ -91,6 +93,10 @@ const char *control_state_name(enum control_state state);
 
 struct control;
 
+/* control_auth_key_ok - letters, digits, '-', '_' and '.', at most CONTROL_AUTH_KEY_MAX of them: what may be given as
+ * auth_key. */
+bool control_auth_key_ok(const char *text);
+
 /* control_new - config and what it points to are copied. keys->machine must be there. NULL: out of memory.
  * It begins with CONTROL_CONNECT. */
 struct control *control_new(const struct control_config *config, const struct control_keys *keys, ts_t now);
@@ -101,7 +107,6 @@ const struct control_keys *control_keys(const struct control *control);
 enum control_state control_state(const struct control *control);
 const char *control_auth_url(const struct control *control); /* "" when nobody is waited for */
 const char *control_trouble(const struct control *control);  /* why it is not online, for the log; "" */
-const char *control_ping_url(const struct control *control);
 const struct netmap *control_netmap(const struct control *control);
 /* control_changes - what changed in the map; the owner clears it once everyone has looked. */
 struct netmap_changes *control_changes(struct control *control);

@@ -89,12 +89,18 @@ static bool fail(struct json_slices *s)
 
 static bool open_value(struct json_slices *s, struct json_slice value, char first, char last)
 {
+    *s = (struct json_slices){0};
+    if (value.len < 2)
+        return fail(s);
     const char *end = value.at + value.len, *at = skip_blanks(value.at, end);
 
     while (end > at && blank(end[-1]))
         end--;
-    *s = (struct json_slices){.at = at + 1, .end = end - 1};
-    return end - at >= 2 && *at == first && end[-1] == last ? true : fail(s);
+    if (end - at < 2 || *at != first || end[-1] != last)
+        return fail(s);
+    s->at = at + 1;
+    s->end = end - 1;
+    return true;
 }
 
 bool json_slices_object(struct json_slices *s, struct json_slice value)

@@ -35,12 +35,11 @@ enum part {
     DERP_MAP,
     USER_PROFILES,
     CONTROL_TIME,
-    PING_REQUEST,
     PARTS_COUNT
 };
 static const char *const part_names[PARTS_COUNT] = {
     "KeepAlive", "Node", "Peers", "PeersRemoved", "PeersChanged", "OnlineChange",
-    "PeersChangedPatch", "DERPMap", "UserProfiles", "ControlTime", "PingRequest"};
+    "PeersChangedPatch", "DERPMap", "UserProfiles", "ControlTime"};
 
 struct frame {
     struct json_slice parts[PARTS_COUNT];
@@ -446,18 +445,10 @@ static bool has_elements(struct json_slice list)
 static void read_asides(const struct frame *frame, struct netmap_asides *out)
 {
     json_t *time = frame->parts[CONTROL_TIME].at ? netmap_parse(frame->parts[CONTROL_TIME]) : NULL;
-    json_t *ping = frame->parts[PING_REQUEST].at ? netmap_parse(frame->parts[PING_REQUEST]) : NULL;
-    const char *url = json_string_value(json_object_get(ping, "URL"));
-    const char *types = json_string_value(json_object_get(ping, "Types"));
 
     if (!json_is_string(time) || !rfc3339_parse(json_string_value(time), &out->control_time))
         out->control_time = 0;
-    /* other types want a node pinged or a request answered inside; both are the asker's convenience */
-    if (url && (!types || !*types) && strlen(url) < sizeof(out->ping_url) &&
-        !json_is_true(json_object_get(ping, "URLIsNoise")))
-        memcpy(out->ping_url, url, strlen(url) + 1);
     json_decref(time);
-    json_decref(ping);
 }
 
 static int apply_peers(struct netmap *map, const struct frame *frame, struct netmap_changes *changes, unsigned *left_out)

@@ -22,7 +22,6 @@
 #define NETMAP_ENDPOINTS_MAX 16
 #define NETMAP_TAGS_MAX      16
 #define NETMAP_TEXT_MAX      255 /* bytes of a name, a tag, a login */
-#define NETMAP_URL_MAX       1024
 
 struct netmap_node {
     struct map_node by_id, by_key;
@@ -43,6 +42,7 @@ struct netmap_node {
     bool ingress_enabled;        /* it wants to be funnelled to: Hostinfo.IngressEnabled */
     bool online;                 /* true where the server does not say */
     bool expired;                /* the server says so; key_expiry may have passed without it */
+    bool authorized;             /* of ourselves: an administrator has let us in */
     bool jailed;                 /* it must not begin anything towards us */
     bool wireguard_only;         /* plain WireGuard: no disco, no DERP, fixed endpoints */
     uint64_t key_expiry;         /* Unix seconds by the server's clock; 0: never */
@@ -70,11 +70,11 @@ enum netmap_frame {
     NETMAP_NOMEM,     /* the map is incomplete: start again from a first frame */
 };
 
-/* Things in a frame that are no state. */
+/* Things in a frame that are no state. PingRequest is not among them: routers that stand in for one another are asked
+ * so, and nobody misses our answer. */
 struct netmap_asides {
-    uint64_t control_time;        /* Unix seconds; 0: not said */
-    char ping_url[NETMAP_URL_MAX]; /* a plain request to this address is wanted; "" */
-    unsigned left_out;            /* peers and parts of peers that were not understood or above a bound */
+    uint64_t control_time; /* Unix seconds; 0: not said */
+    unsigned left_out;     /* peers and parts of peers that were not understood or above a bound */
 };
 
 struct netmap *netmap_new(const struct map_seed *seed); /* NULL: out of memory */

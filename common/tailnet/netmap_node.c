@@ -203,6 +203,7 @@ int netmap_node_read(const json_t *value, struct netmap_node *out, unsigned *lef
     out->home_derp = read_home(value);
     out->online = !json_is_false(json_object_get(value, "Online"));
     out->expired = json_is_true(json_object_get(value, "Expired"));
+    out->authorized = json_is_true(json_object_get(value, "MachineAuthorized"));
     out->jailed = json_is_true(json_object_get(value, "IsJailed"));
     out->wireguard_only = json_is_true(json_object_get(value, "IsWireGuardOnly"));
     out->key_expiry = read_time(json_object_get(value, "KeyExpiry"));

@@ -237,8 +237,12 @@ static void read_target(struct feed_walk *walk, const json_t *value, void *out)
         return;
     }
     strcpy(at->text->target, given);
+    if (!strchr(given, ':') && !config_text_name(at->text->target, false)) { /* the visitor's port goes with it */
+        at->name->target = at->text->target;
+        return;
+    }
     if (config_text_hostport(at->text->target, &hp) || !addr_is_none(&hp.addr)) {
-        feed_fault(walk, "'%s' must be a name and a port, as web.example.net:443", given);
+        feed_fault(walk, "'%s' must be a name and a port, as web.example.net:443, or a name alone", given);
         return;
     }
     at->name->target = hp.host;

@@ -151,7 +151,7 @@ enum route_result route_find(const struct route_table *table, const char *name, 
             .node = node,
             .target = rule->target ? rule->target : name,
             .target_len = (uint16_t)(rule->target ? strlen(rule->target) : len),
-            .target_port = rule->target ? rule->target_port : port,
+            .target_port = rule->target_port ? rule->target_port : port,
         };
     }
     return furthest;

@@ -55,7 +55,7 @@ enum route_half_close {
 struct route_name {
     const char *name;     /* "app.example.net" or "*.apps.example.net" */
     const char *target;   /* name to offer in its place; NULL: the visitor's own name and port */
-    uint16_t target_port; /* 0 without target */
+    uint16_t target_port; /* 0: the visitor's own, with or without target */
 };
 
 /* One node as a feed tells it: the input of a builder, and the read-only row of a table. */
