@@ -27,7 +27,7 @@ def goals(figures):
         go = 8 if "up" in measure else 4
         for streams in figures.streams_of(measure):
             ours = figures.median(measure, OURS, streams=streams)
-            yield f"{measure}, {streams} streams, to limit", ours, figures.median(measure, "limit"), 0.7, "least"
+            yield f"{measure}, {streams} streams, to limit", ours, figures.median(measure, "limit", streams=streams), 0.7, "least"
             for peer, ratio in (("go-ingress", go), ("frp", 1), ("rathole", 1)):
                 yield (f"{measure}, {streams} streams, to {peer}", ours, figures.median(measure, peer, streams=streams),
                        ratio, "least")

@@ -3,7 +3,6 @@
 What is measured in rounds has all its subjects up at once, each in a namespace of its own, one at work at a time: what
 else the machine does, and how it is clocked, then falls on all. Memory is measured in a fresh start."""
 import argparse
-import json
 import math
 import os
 import signal
@@ -17,31 +16,13 @@ from goals import show_goals
 from measure import Results
 from nodes import Players, some_keys
 from processes import run, wait_for
-from subjects import BIN, FILES_MAX, PEERS_AND_US, Direct, FunnelIngress, feed_row
+from subjects import BIN, FILES_MAX, PEERS_AND_US, Direct, FunnelIngress, Limit, feed_row, watch
 
 NODES = 16      # one node's ports are finite
 AT_ONCE = 64    # connections under way
 SETTLE_S = 1.0  # memory: what was opened has come to rest
 FILES_SPARE = 2_000  # beside the streams that are held
 OPEN_S = 120    # ... and is open by then at the latest
-
-
-class Window:
-    """What a subject did between two moments, from both its ends and /proc."""
-
-    def __init__(self, subject, seconds):
-        before = self.sample(subject)
-        time.sleep(seconds)
-        after = self.sample(subject)
-        self.report = after[0]  # since the report before
-        self.seconds = after[0]["seconds"]
-        self.sunk = after[1] - before[1]
-        self.ingress_cpu_s, self.node_cpu_s = after[2] - before[2], after[3] - before[3]
-
-    @staticmethod
-    def sample(subject):
-        return (subject.load.report(), subject.backend.report()["bytes"], subject.cpu_s(subject.ingress_pids),
-                subject.cpu_s(subject.node_pids))
 
 
 class Bench:
@@ -59,9 +40,6 @@ class Bench:
 
     def kinds(self, *without):
         return [kind for name, kind in PEERS_AND_US.items() if name in self.options.subjects and name not in without]
-
-    def ours_alone(self):
-        return FunnelIngress.name in self.options.subjects
 
     def together(self, stack, subjects):
         """Start them all; they end with the stack."""
@@ -83,7 +61,7 @@ class Bench:
         """A window of one load, from a standing start."""
         subject.load.tell(*command)
         time.sleep(self.warm_s if warm_s is None else warm_s)
-        window = Window(subject, self.seconds if seconds is None else seconds)
+        window = watch(subject, self.seconds if seconds is None else seconds)
         subject.load.tell("rest" if command[0] == "ping" else "stop")
         subject.load.report()
         return window
@@ -142,12 +120,18 @@ class Bench:
 
     def bulk(self, stack):
         subjects = self.together(stack, [self.make(kind) for kind in self.kinds(Direct.name)])
+        limit = self.make(Limit)
+        stack.callback(limit.stop)
+        limit.start()
         for direction in ("up", "down"):
             for streams in self.options.streams:
-                seen = self.in_rounds(subjects, lambda s: self.loaded(s, direction, streams))
-                for subject, windows in seen.items():
+                def take(subject):
+                    return limit.work(direction, self.seconds) if subject is limit else \
+                        self.loaded(subject, direction, streams)
+                for subject, windows in self.in_rounds([*subjects, limit], take).items():
                     self.bulk_rows(subject, direction, windows, streams=streams)
-            self.limit(direction)
+        for subject in subjects:
+            self.peak(subject, "bulk")
 
     def bulk_rows(self, subject, direction, windows, **parameters):
         def gbit(window):
@@ -155,14 +139,6 @@ class Bench:
         self.add(subject, f"bulk_{direction}_gbit_per_s", [gbit(w) / w.seconds for w in windows], "Gbit/s", **parameters)
         self.per_cpu_s(subject, f"bulk_{direction}_gbit_per_{{side}}cpu_s", windows, gbit, "Gbit/s", **parameters)
         self.failures(subject, "bulk", windows)
-        self.peak(subject, f"bulk_{direction}")
-
-    def limit(self, direction):
-        seen = [json.loads(run([BIN / "tests/limit", direction, self.seconds]).stdout)
-                for _ in range(self.options.rounds)]
-        self.results.subject = "limit"
-        for figure, unit in (("gbit_per_s", "Gbit/s"), ("gbit_per_cpu_s", "Gbit/s")):
-            self.results.add(f"bulk_{direction}_{figure}", [row[figure] for row in seen], unit, streams=1)
 
     def pingpong(self, stack):
         subjects = self.together(stack, [self.make(kind) for kind in self.kinds()])
@@ -195,11 +171,11 @@ class Bench:
 
     def many(self, stack):
         """100,000 idle streams and 10,000 nodes with sessions: ours."""
-        if not self.ours_alone():
+        if FunnelIngress.name not in self.options.subjects:
             return
         subject = self.with_players(stack, self.options.many_nodes)
         self.idle_streams(subject, self.options.many_streams)
-        windows = [Window(subject, 3 * self.seconds) for _ in range(self.options.rounds)]
+        windows = [watch(subject, 3 * self.seconds) for _ in range(self.options.rounds)]
         self.add(subject, "idle_cpu_pct", [100 * w.ingress_cpu_s / w.seconds for w in windows], "%",
                  streams=self.options.many_streams, nodes=self.options.many_nodes + NODES)
 
@@ -238,7 +214,7 @@ class Bench:
     # --- growth ---
 
     def growth(self, stack):
-        if not self.ours_alone():
+        if FunnelIngress.name not in self.options.subjects:
             return
         counts = self.options.growth
         self.grow("streams", counts, lambda own, count: self.with_streams(own, count))
@@ -277,7 +253,7 @@ class Bench:
     # --- workers ---
 
     def workers(self, stack):
-        if not self.ours_alone():
+        if FunnelIngress.name not in self.options.subjects:
             return
         subjects = self.together(stack, [self.make(FunnelIngress, nodes=4, workers=n) for n in (1, 2)])
         for direction in ("up", "down"):
