@@ -334,7 +334,7 @@ def main():
         for measure in options.only or (QUICK if options.quick else MEASURES):
             with ExitStack() as stack:
                 getattr(bench, measure)(stack)
-    bench.results.write(options.json)
+            bench.results.write(options.json)  # what there is, should the next one fail
     show_goals(bench.results.rows)
 
 
