@@ -3,6 +3,7 @@
 What is measured in rounds has all its subjects up at once, each in a namespace of its own, one at work at a time: what
 else the machine does, and how it is clocked, then falls on all. Memory is measured in a fresh start."""
 import argparse
+import json
 import math
 import os
 import signal
@@ -314,6 +315,7 @@ def main():
     parser = argparse.ArgumentParser(prog="run.sh")
     parser.add_argument("--quick", action="store_true", help="a short look at the main measures")
     parser.add_argument("--json", help="where the figures go")
+    parser.add_argument("--show", nargs="+", metavar="FILE", help="measure nothing: table and goals of what --json wrote")
     parser.add_argument("--only", type=words(MEASURES), help="measures: " + " ".join(MEASURES))
     parser.add_argument("--subjects", type=words(PEERS_AND_US), default=list(PEERS_AND_US))
     parser.add_argument("--rounds", type=int)
@@ -333,14 +335,21 @@ def main():
     if options.quick and Direct.name in options.subjects:
         options.subjects.remove(Direct.name)
     options.streams = options.streams or ([8] if options.quick else [1, 8, 64])
+    if options.show:
+        summary([row for file in options.show for row in json.loads(Path(file).read_text())])
+        return
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(options, Path(directory))
         for measure in options.only or (QUICK if options.quick else MEASURES):
             with ExitStack() as stack:
                 getattr(bench, measure)(stack)
             bench.results.write(options.json)  # what there is, should the next one fail
-    show_table(bench.results.rows)
-    show_goals(bench.results.rows)
+    summary(bench.results.rows)
+
+
+def summary(rows):
+    show_table(rows)
+    show_goals(rows)
 
 
 if __name__ == "__main__":
