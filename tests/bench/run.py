@@ -220,7 +220,8 @@ class Bench:
         if FunnelIngress.name not in self.options.subjects:
             return
         counts = self.options.growth
-        self.grow("streams", counts, lambda own, count: self.with_streams(own, count))
+        held = sorted({min(count, FILES_MAX - FILES_SPARE) for count in counts})
+        self.grow("streams", held, lambda own, count: self.with_streams(own, count))
         self.grow("names", counts, lambda own, count: self.with_names(own, count))
         self.grow("nodes", [n for n in counts if n <= 10_000], lambda own, count: self.with_players(own, count))
 
@@ -331,7 +332,6 @@ def main():
     most = FILES_MAX - FILES_SPARE
     options.idle_streams = min(options.idle_streams, most // 2)  # most peers need two descriptors a stream
     options.many_streams = min(options.many_streams, most)
-    options.growth = sorted({min(count, most) for count in options.growth})
     if options.quick and Direct.name in options.subjects:
         options.subjects.remove(Direct.name)
     options.streams = options.streams or ([8] if options.quick else [1, 8, 64])
