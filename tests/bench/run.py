@@ -138,7 +138,8 @@ class Bench:
     def bulk_rows(self, subject, direction, windows, **parameters):
         def gbit(window):
             return (window.sunk if direction == "up" else window.report["bytes"]) * 8e-9
-        self.add(subject, f"bulk_{direction}_gbit_per_s", [gbit(w) / w.seconds for w in windows], "Gbit/s", **parameters)
+        rates = [gbit(w) / w.seconds for w in windows]
+        self.add(subject, f"bulk_{direction}_gbit_per_s", rates, "Gbit/s", **parameters)
         self.per_cpu_s(subject, f"bulk_{direction}_gbit_per_{{side}}cpu_s", windows, gbit, "Gbit/s", **parameters)
         self.failures(subject, "bulk", windows)
 
@@ -183,11 +184,12 @@ class Bench:
                  streams=self.options.many_streams, nodes=self.options.many_nodes + NODES)
 
     def idle_streams(self, subject, streams):
+        everybody = [*subject.ingress_pids, *subject.node_pids, subject.load.popen.pid, subject.backend.popen.pid]
+
         def sample():
             time.sleep(SETTLE_S)
             return (subject.memory_bytes(subject.ingress_pids), subject.memory_bytes(subject.node_pids), slab_bytes(),
-                    files(subject.ingress_pids),
-                    files([*subject.ingress_pids, *subject.node_pids, subject.load.popen.pid, subject.backend.popen.pid]))
+                    files(subject.ingress_pids), files(everybody))
         before = sample()
         began = time.monotonic()
         self.hold(subject, streams)
@@ -231,8 +233,8 @@ class Bench:
             seen = self.in_rounds(list(subjects), lambda s: self.loaded(s, "conn", AT_ONCE))
             costs = []
             for subject, windows in seen.items():
-                costs.append(self.add(subject, "conn_cpu_us", [1e6 * w.ingress_cpu_s / w.report["done"] for w in windows],
-                                      "us", of=what, count=subjects[subject]))
+                us = [1e6 * w.ingress_cpu_s / w.report["done"] for w in windows]
+                costs.append(self.add(subject, "conn_cpu_us", us, "us", of=what, count=subjects[subject]))
             self.add(subject, "growth_exponent", slope(counts, costs), "log/log", of=what)
 
     def with_streams(self, stack, count):
@@ -316,7 +318,7 @@ def main():
     parser = argparse.ArgumentParser(prog="run.sh")
     parser.add_argument("--quick", action="store_true", help="a short look at the main measures")
     parser.add_argument("--json", help="where the figures go")
-    parser.add_argument("--show", nargs="+", metavar="FILE", help="measure nothing: table and goals of what --json wrote")
+    parser.add_argument("--show", nargs="+", metavar="FILE", help="only table and goals of what --json wrote")
     parser.add_argument("--only", type=words(MEASURES), help="measures: " + " ".join(MEASURES))
     parser.add_argument("--subjects", type=words(PEERS_AND_US), default=list(PEERS_AND_US))
     parser.add_argument("--rounds", type=int)
