@@ -38,8 +38,8 @@ class Results:
                "max": max(values), "unit": unit, **parameters}
         self.rows.append(row)
         shown = " ".join(f"{k}={v}" for k, v in parameters.items())
-        print(f"{measure:30} {self.subject:16} {row['median']:>14,.3f} {unit:14} ({row['min']:,.3f} to {row['max']:,.3f}) {shown}",
-              flush=True)
+        print(f"{measure:30} {self.subject:16} {row['median']:>14,.3f} {unit:14} "
+              f"({row['min']:,.3f} to {row['max']:,.3f}) {shown}", flush=True)
         return row["median"]
 
     def write(self, file):

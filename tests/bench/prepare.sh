@@ -10,7 +10,7 @@ deploy/install-deps.sh build bench
 [ -e "$peers/frps" ] && [ -e "$peers/frpc" ] ||
     (cd tests/bench/peers/frp && go build -trimpath -o "$peers/" github.com/fatedier/frp/cmd/{frps,frpc})
 (cd tests/bench/peers/go-ingress && go build -trimpath -o "$peers/" .)
-# without its lock file: the crates it names there do not build with today's compilers
+# as cargo installs it: with today's crates, not those of its lock file
 [ -e "$peers/cargo/bin/rathole" ] ||
     cargo install rathole --version '=0.5.0' --no-default-features --features server,client,noise \
         --root "$peers/cargo" --target-dir "$peers/cargo/target"

@@ -17,7 +17,8 @@ from goals import show_goals
 from measure import Results
 from nodes import Players, some_keys
 from processes import run, wait_for
-from subjects import BIN, FILES_MAX, PEERS_AND_US, Direct, FunnelIngress, feed_row
+from subjects import BIN, FILES_MAX, PEERS_AND_US, Direct, FunnelIngress, Limit, feed_row, watch
+from table import show_table
 
 NODES = 16      # one node's ports are finite
 AT_ONCE = 64    # connections under way
@@ -26,32 +27,14 @@ FILES_SPARE = 2_000  # beside the streams that are held
 OPEN_S = 120    # ... and is open by then at the latest
 
 
-class Window:
-    """What a subject did between two moments, from both its ends and /proc."""
-
-    def __init__(self, subject, seconds):
-        before = self.sample(subject)
-        time.sleep(seconds)
-        after = self.sample(subject)
-        self.report = after[0]  # since the report before
-        self.seconds = after[0]["seconds"]
-        self.sunk = after[1] - before[1]
-        self.ingress_cpu_s, self.node_cpu_s = after[2] - before[2], after[3] - before[3]
-
-    @staticmethod
-    def sample(subject):
-        return (subject.load.report(), subject.backend.report()["bytes"], subject.cpu_s(subject.ingress_pids),
-                subject.cpu_s(subject.node_pids))
-
-
 class Bench:
     def __init__(self, options, directory):
         self.options = options
         self.directory = directory
         self.results = Results()
         self.starts = 0
-        self.seconds = 0.5 if options.quick else 1.5
-        self.warm_s = 0.3 if options.quick else 0.7
+        self.seconds = 0.4 if options.quick else 1.5
+        self.warm_s = 0.2 if options.quick else 0.7
 
     def make(self, kind, **options):
         self.starts += 1
@@ -59,9 +42,6 @@ class Bench:
 
     def kinds(self, *without):
         return [kind for name, kind in PEERS_AND_US.items() if name in self.options.subjects and name not in without]
-
-    def ours_alone(self):
-        return FunnelIngress.name in self.options.subjects
 
     def together(self, stack, subjects):
         """Start them all; they end with the stack."""
@@ -83,7 +63,7 @@ class Bench:
         """A window of one load, from a standing start."""
         subject.load.tell(*command)
         time.sleep(self.warm_s if warm_s is None else warm_s)
-        window = Window(subject, self.seconds if seconds is None else seconds)
+        window = watch(subject, self.seconds if seconds is None else seconds)
         subject.load.tell("rest" if command[0] == "ping" else "stop")
         subject.load.report()
         return window
@@ -142,31 +122,30 @@ class Bench:
 
     def bulk(self, stack):
         subjects = self.together(stack, [self.make(kind) for kind in self.kinds(Direct.name)])
+        limit = self.make(Limit)
+        stack.callback(limit.stop)
+        limit.start()
         for direction in ("up", "down"):
             for streams in self.options.streams:
-                seen = self.in_rounds(subjects, lambda s: self.loaded(s, direction, streams))
-                for subject, windows in seen.items():
+                def take(subject):
+                    return limit.work(direction, self.seconds) if subject is limit else \
+                        self.loaded(subject, direction, streams)
+                for subject, windows in self.in_rounds([*subjects, limit], take).items():
                     self.bulk_rows(subject, direction, windows, streams=streams)
-            self.limit(direction)
+        for subject in subjects:
+            self.peak(subject, "bulk")
 
     def bulk_rows(self, subject, direction, windows, **parameters):
         def gbit(window):
             return (window.sunk if direction == "up" else window.report["bytes"]) * 8e-9
-        self.add(subject, f"bulk_{direction}_gbit_per_s", [gbit(w) / w.seconds for w in windows], "Gbit/s", **parameters)
+        rates = [gbit(w) / w.seconds for w in windows]
+        self.add(subject, f"bulk_{direction}_gbit_per_s", rates, "Gbit/s", **parameters)
         self.per_cpu_s(subject, f"bulk_{direction}_gbit_per_{{side}}cpu_s", windows, gbit, "Gbit/s", **parameters)
         self.failures(subject, "bulk", windows)
-        self.peak(subject, f"bulk_{direction}")
-
-    def limit(self, direction):
-        seen = [json.loads(run([BIN / "tests/limit", direction, self.seconds]).stdout)
-                for _ in range(self.options.rounds)]
-        self.results.subject = "limit"
-        for figure, unit in (("gbit_per_s", "Gbit/s"), ("gbit_per_cpu_s", "Gbit/s")):
-            self.results.add(f"bulk_{direction}_{figure}", [row[figure] for row in seen], unit, streams=1)
 
     def pingpong(self, stack):
         subjects = self.together(stack, [self.make(kind) for kind in self.kinds()])
-        for streams in (1, 64):
+        for streams in (64,) if self.options.quick else (1, 64):
             def ping(subject, streams=streams):
                 subject.load.tell("hold", streams)
                 wait_for("streams", lambda: subject.load.report()["held"] == streams)
@@ -190,25 +169,27 @@ class Bench:
                 subject = self.make(kind, nodes=NODES)
                 self.together(own, [subject])
                 self.idle_streams(subject, self.options.idle_streams)
-                windows = [self.loaded(subject, "ping", warm_s=1) for _ in range(self.options.rounds)]
+                # a round trip of all of them takes seconds
+                windows = [self.loaded(subject, "ping", warm_s=3, seconds=4) for _ in range(self.options.rounds)]
                 self.pingpong_rows(subject, windows, self.options.idle_streams)
 
     def many(self, stack):
         """100,000 idle streams and 10,000 nodes with sessions: ours."""
-        if not self.ours_alone():
+        if FunnelIngress.name not in self.options.subjects:
             return
         subject = self.with_players(stack, self.options.many_nodes)
         self.idle_streams(subject, self.options.many_streams)
-        windows = [Window(subject, 3 * self.seconds) for _ in range(self.options.rounds)]
+        windows = [watch(subject, 3 * self.seconds) for _ in range(self.options.rounds)]
         self.add(subject, "idle_cpu_pct", [100 * w.ingress_cpu_s / w.seconds for w in windows], "%",
                  streams=self.options.many_streams, nodes=self.options.many_nodes + NODES)
 
     def idle_streams(self, subject, streams):
+        everybody = [*subject.ingress_pids, *subject.node_pids, subject.load.popen.pid, subject.backend.popen.pid]
+
         def sample():
             time.sleep(SETTLE_S)
             return (subject.memory_bytes(subject.ingress_pids), subject.memory_bytes(subject.node_pids), slab_bytes(),
-                    files(subject.ingress_pids),
-                    files([*subject.ingress_pids, *subject.node_pids, subject.load.popen.pid, subject.backend.popen.pid]))
+                    files(subject.ingress_pids), files(everybody))
         before = sample()
         began = time.monotonic()
         self.hold(subject, streams)
@@ -238,10 +219,11 @@ class Bench:
     # --- growth ---
 
     def growth(self, stack):
-        if not self.ours_alone():
+        if FunnelIngress.name not in self.options.subjects:
             return
         counts = self.options.growth
-        self.grow("streams", counts, lambda own, count: self.with_streams(own, count))
+        held = sorted({min(count, FILES_MAX - FILES_SPARE) for count in counts})
+        self.grow("streams", held, lambda own, count: self.with_streams(own, count))
         self.grow("names", counts, lambda own, count: self.with_names(own, count))
         self.grow("nodes", [n for n in counts if n <= 10_000], lambda own, count: self.with_players(own, count))
 
@@ -251,8 +233,8 @@ class Bench:
             seen = self.in_rounds(list(subjects), lambda s: self.loaded(s, "conn", AT_ONCE))
             costs = []
             for subject, windows in seen.items():
-                costs.append(self.add(subject, "conn_cpu_us", [1e6 * w.ingress_cpu_s / w.report["done"] for w in windows],
-                                      "us", of=what, count=subjects[subject]))
+                us = [1e6 * w.ingress_cpu_s / w.report["done"] for w in windows]
+                costs.append(self.add(subject, "conn_cpu_us", us, "us", of=what, count=subjects[subject]))
             self.add(subject, "growth_exponent", slope(counts, costs), "log/log", of=what)
 
     def with_streams(self, stack, count):
@@ -277,7 +259,7 @@ class Bench:
     # --- workers ---
 
     def workers(self, stack):
-        if not self.ours_alone():
+        if FunnelIngress.name not in self.options.subjects:
             return
         subjects = self.together(stack, [self.make(FunnelIngress, nodes=4, workers=n) for n in (1, 2)])
         for direction in ("up", "down"):
@@ -316,7 +298,7 @@ def slope(counts, costs):
 
 
 MEASURES = ("conn", "short", "cold", "bulk", "pingpong", "idle", "many", "growth", "workers")
-QUICK = ("conn", "short", "bulk", "pingpong")
+QUICK = ("conn", "bulk", "pingpong")
 
 
 def words(known):
@@ -336,6 +318,7 @@ def main():
     parser = argparse.ArgumentParser(prog="run.sh")
     parser.add_argument("--quick", action="store_true", help="a short look at the main measures")
     parser.add_argument("--json", help="where the figures go")
+    parser.add_argument("--show", nargs="+", metavar="FILE", help="only table and goals of what --json wrote")
     parser.add_argument("--only", type=words(MEASURES), help="measures: " + " ".join(MEASURES))
     parser.add_argument("--subjects", type=words(PEERS_AND_US), default=list(PEERS_AND_US))
     parser.add_argument("--rounds", type=int)
@@ -351,15 +334,24 @@ def main():
     most = FILES_MAX - FILES_SPARE
     options.idle_streams = min(options.idle_streams, most // 2)  # most peers need two descriptors a stream
     options.many_streams = min(options.many_streams, most)
-    options.growth = sorted({min(count, most) for count in options.growth})
+    if options.quick and Direct.name in options.subjects:
+        options.subjects.remove(Direct.name)
     options.streams = options.streams or ([8] if options.quick else [1, 8, 64])
+    if options.show:
+        summary([row for file in options.show for row in json.loads(Path(file).read_text())])
+        return
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(options, Path(directory))
         for measure in options.only or (QUICK if options.quick else MEASURES):
             with ExitStack() as stack:
                 getattr(bench, measure)(stack)
-    bench.results.write(options.json)
-    show_goals(bench.results.rows)
+            bench.results.write(options.json)  # what there is, should the next one fail
+    summary(bench.results.rows)
+
+
+def summary(rows):
+    show_table(rows)
+    show_goals(rows)
 
 
 if __name__ == "__main__":

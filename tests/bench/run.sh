@@ -2,6 +2,7 @@
 # funnel-ingress beside what people use, all in one run, in turn, in interleaved rounds.
 #   tests/bench/run.sh --prepare     install and build the peers once (HAProxy, nginx, frp, rathole, a Go pair)
 #   tests/bench/run.sh [--quick] [--json FILE] [--only MEASURE,…] [--subjects NAME,…] [--rounds N]
+#   tests/bench/run.sh --show FILE…  table and goals of what --json wrote before
 # --quick: one short look at the main measures, at most 50 s. Measures: conn short cold bulk pingpong idle many growth
 # workers. Needs root: network namespaces, and as many open files as 100,000 streams take; where the limit of open
 # files cannot be raised so far, as many streams as it lets through.

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 from measure import child_of, cpu_s, memory_bytes
@@ -59,6 +60,25 @@ class Asked:
     def stop(self):
         self.popen.kill()
         self.popen.wait()
+
+
+class Window(NamedTuple):
+    """What a subject did between two moments."""
+    seconds: float
+    report: dict  # of the load
+    sunk: int     # bytes that reached the backend and were thrown away there
+    ingress_cpu_s: float
+    node_cpu_s: float
+
+
+def watch(subject, seconds):
+    def sample():
+        return (subject.load.report(), subject.backend.report()["bytes"], subject.cpu_s(subject.ingress_pids),
+                subject.cpu_s(subject.node_pids))
+    before = sample()
+    time.sleep(seconds)
+    report, *after = sample()
+    return Window(report["seconds"], report, *(b - a for a, b in zip(before[1:], after)))
 
 
 class Subject:
@@ -154,6 +174,18 @@ class Direct(Subject):
 
     def launch(self):
         self.wait_listening(BACKEND)
+
+
+class Limit(Subject):
+    """What this machine can do at best (tests/support/limit.c)."""
+    name = "limit"
+
+    def launch(self):
+        pass
+
+    def work(self, direction, seconds):
+        did = json.loads(run([*self.inside(), BIN / "tests/limit", direction, seconds]).stdout)
+        return Window(did["seconds"], {"bytes": did["bytes"], "failed": 0}, did["bytes"], did["cpu_s"], 0)
 
 
 class FunnelIngress(Subject):

@@ -172,7 +172,8 @@ static uint8_t *extension(uint8_t *p, uint16_t type, const void *data, size_t le
 static void hello_make(uint8_t *hello, uint32_t name_number, char ask)
 {
     static const uint8_t suites[] = {0, 6, 0x13, 0x01, 0x13, 0x02, 0x13, 0x03, 1, 0};
-    static const uint8_t versions[] = {4, 3, 4, 3, 3}, alpn[] = {0, 12, 2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+    static const uint8_t versions[] = {4, 3, 4, 3, 3};
+    static const uint8_t alpn[] = {0, 12, 2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
     static const uint8_t zeros[GREETING_BYTES];
     uint8_t name[64], *p = hello, *extensions;
     int len = snprintf((char *)name + 5, sizeof(name) - 5, "n%u.bench.test", name_number);
