@@ -307,8 +307,8 @@ void flow_start(struct worker *worker, struct visitor *v, const struct route_can
     link->flows_count++;
     if (v->visit.offered_at == 0)
         v->visit.offered_at = now;
-    flow->offer = offer_new(link->peer, row, &v->visit.client, candidate->target, candidate->target_len,
-                            candidate->target_port, v->visit.probe ? v->visit.probe->families : OFFER_BOTH, flow, now);
+    flow->offer = offer_new(&worker->offers, link->peer, row, &v->visit.client, candidate->target,
+                            candidate->target_len, candidate->target_port, v->visit.probe ? v->visit.probe->families : OFFER_BOTH, flow, now);
     if (!flow->offer) {
         detach(flow, now);
         free(flow->target);

@@ -362,8 +362,8 @@ static void welcome(struct listener *l, const struct ingress_config_listen *s, i
         greeting_step(g, now); /* the server may speak first: wait for nothing */
         return;
     }
-    loop_poll_set(&g->poll, UV_READABLE);
     greeting_readable(&g->poll, true, false, now); /* often the hello is here already */
+    loop_poll_set(&g->poll, UV_READABLE);          /* else it is waited for; nothing happens if the greeting is over */
 }
 
 /* ---- listeners ---- */

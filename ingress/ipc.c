@@ -53,7 +53,7 @@ int ipc_pair(int *supervisor_fd, int *server_fd)
 {
     int fds[2];
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == -1)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == -1)
         return -errno;
     *supervisor_fd = fds[0];
     *server_fd = fds[1];

@@ -71,14 +71,16 @@ static void write_plain_head(struct offer *o, const struct route_node *row, cons
         o->request_len = proxy_v2_write((uint8_t *)o->request, sizeof(o->request), src, &dst, name, name_len);
 }
 
-struct offer *offer_new(struct tunnel_peer *peer, const struct route_node *row, const struct addrport *src,
-                        const char *target_name, size_t target_len, uint16_t target_port, unsigned families,
-                        void *ctx, ts_t now)
+struct offer *offer_new(struct pool *pool, struct tunnel_peer *peer, const struct route_node *row,
+                        const struct addrport *src, const char *target_name, size_t target_len, uint16_t target_port,
+                        unsigned families, void *ctx, ts_t now)
 {
-    struct offer *o = calloc(1, sizeof(*o));
+    struct offer *o = pool_get(pool);
 
     if (!o)
         return NULL;
+    memset(o, 0, sizeof(*o));
+    o->pool = pool;
     o->peer = peer;
     o->plain = row->transport == ROUTE_TCP;
     o->ports[0] = o->plain ? target_port : row->peerapi6;
@@ -243,5 +245,5 @@ void offer_free(struct offer *o, ts_t now)
     for (int i = 0; i < 2; i++)
         if (o->conns[i])
             drop(o, i, now);
-    free(o);
+    pool_put(o->pool, o);
 }

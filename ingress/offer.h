@@ -28,6 +28,7 @@ enum offer_state {
 };
 
 struct offer {
+    struct pool *pool;            /* where its memory goes back */
     struct tunnel_peer *peer;
     uint16_t ports[2];            /* to dial: [1] over IPv4; 0: none */
     bool plain;                   /* ROUTE_TCP: no request, the connection is the stream */
@@ -47,13 +48,14 @@ struct offer {
     struct peerapi_answer answer;
 };
 
-/* offer_new - start an offer of `target_name:target_port` for a visitor from `src`.
+/* offer_new - start an offer of `target_name:target_port` for a visitor from `src`. Its memory is a chunk of `pool`, of at
+ * least its size: offers are big and short, and would leave holes between the small things that live on.
  * families  what may be dialled; for visitors OFFER_BOTH
  * ctx  given to the connections, so that their events find their way to offer_event
  * NULL: out of memory. The state may already be OFFER_FAILED. */
-struct offer *offer_new(struct tunnel_peer *peer, const struct route_node *row, const struct addrport *src,
-                        const char *target_name, size_t target_len, uint16_t target_port, unsigned families,
-                        void *ctx, ts_t now);
+struct offer *offer_new(struct pool *pool, struct tunnel_peer *peer, const struct route_node *row,
+                        const struct addrport *src, const char *target_name, size_t target_len, uint16_t target_port,
+                        unsigned families, void *ctx, ts_t now);
 
 /* offer_event - an event of one of its connections. Returns the state after it. */
 enum offer_state offer_event(struct offer *offer, const struct tcp_event *event, ts_t now);

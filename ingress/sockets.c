@@ -139,6 +139,9 @@ int sockets_open_udp(struct sockets *s, const struct ingress_config *config, con
 
         if (rc == 0) {
             log_open("udp", (*group)[0]);
+            rc = s->workers > 1 ? udp_steer((*group)[0], s->workers) : 0;
+            if (rc != 0) /* workers pass on what is another's: right, but slower */
+                log_warn("listen", "event=unsteered error=\"%s\"", err_str(rc));
             continue;
         }
         char path[64];

@@ -19,6 +19,7 @@
 
 #define CHUNK_BYTES          16384             /* of the inner TCP's queues */
 #define SPARE_CHUNKS         256               /* kept for the next stream: 4 MiB a worker */
+#define SPARE_OFFERS         256               /* kept for the next visitor: 1.3 MiB */
 #define RECEIVE_BATCHES      16                /* then other work gets its turn */
 #define SWEEP_NS             (5 * TS_S)        /* an expired node is noticed within this */
 /* Handshakes may take half the time before we are under load: 100,000 nodes that renew take a fifth of a core. */
@@ -521,6 +522,7 @@ static int make_tunnel(struct worker *worker)
 
     memcpy(config.wg.cookie_seed, worker->all->cookie_seed, sizeof(config.wg.cookie_seed));
     pool_init(&worker->pool, CHUNK_BYTES, chunks, SPARE_CHUNKS);
+    pool_init(&worker->offers, sizeof(struct offer), CONNS_MAX, SPARE_OFFERS);
     tcp_config_default(&config.tcp);
     config.tcp.rng = &worker->rng;
     config.tcp.pool = &worker->pool;
@@ -556,6 +558,7 @@ void worker_free(struct worker *worker)
     links_free(worker, now);
     tunnel_free(worker->tunnel);
     pool_deinit(&worker->pool);
+    pool_deinit(&worker->offers);
     udp_sender_deinit(&worker->sender);
     udp_receiver_deinit(&worker->receiver);
     worker->loop.flush = NULL;

@@ -83,7 +83,8 @@ struct worker {
     struct mailbox *mailbox;
     struct generation *generation;
     struct relay_config relay;
-    struct pool pool; /* chunks of the inner TCP's queues */
+    struct pool pool;   /* chunks of the inner TCP's queues */
+    struct pool offers; /* each as long as it takes to hear an answer */
     struct tunnel *tunnel;
     struct loop_poll udp[2]; /* [1]: IPv4 */
     int udp_fd[2];           /* -1: none */

@@ -2,6 +2,7 @@
 #include "common/crypto/contexts.h"
 
 #include <openssl/evp.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <threads.h>
 
@@ -15,8 +16,9 @@ static void contexts_free(void *p)
 {
     struct contexts *c = p;
 
-    EVP_CIPHER_CTX_free(c->seal);
-    EVP_CIPHER_CTX_free(c->open);
+    EVP_CIPHER_CTX_free(c->seal.ctx);
+    EVP_CIPHER_CTX_free(c->open.ctx);
+    sodium_memzero(c, sizeof(*c));
     free(c);
     mine = NULL;
 }
@@ -40,8 +42,8 @@ static struct contexts *contexts_new(void)
     EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
 
     BUG_ON(!c);
-    c->seal = cipher_new(cipher, 1);
-    c->open = cipher_new(cipher, 0);
+    c->seal.ctx = cipher_new(cipher, 1);
+    c->open.ctx = cipher_new(cipher, 0);
     EVP_CIPHER_free(cipher);
     return c;
 }

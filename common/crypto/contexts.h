@@ -7,9 +7,18 @@
 #ifndef CRYPTO_CONTEXTS_H
 #define CRYPTO_CONTEXTS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+struct contexts_aead {
+    struct evp_cipher_ctx_st *ctx;
+    uint8_t key[32]; /* what ctx was given last, if `keyed`: it need not be given again */
+    bool keyed;
+};
+
 struct contexts {
-    struct evp_cipher_ctx_st *seal; /* ChaCha20-Poly1305 */
-    struct evp_cipher_ctx_st *open;
+    struct contexts_aead seal; /* ChaCha20-Poly1305 */
+    struct contexts_aead open;
 };
 
 /* contexts_get - this thread's; never NULL: stops the program when its first use finds no memory. */

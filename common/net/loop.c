@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/base/bug.h"
 #include "common/base/log.h"
+
+#define EVENTS_A_WAIT 256 /* then they are flushed; more are found at the next turn */
 
 static uint64_t clock_ns(clockid_t id)
 {
@@ -40,18 +43,15 @@ static void fire(struct loop *loop, ts_t now)
     }
 }
 
+/* deadlines mostly move away: then the timer finds out when it fires, and a call a turn is saved */
 static void set_timerfd(struct loop *loop, ts_t at)
 {
-    if (at == loop->timer_set)
+    if (at >= loop->timer_set)
         return;
-    struct itimerspec spec = {0};
-
-    if (at != TS_NEVER) {
-        ts_t t = ts_max(at, 1); /* all zero would disarm */
-
-        spec.it_value.tv_sec = (time_t)(t / TS_S);
-        spec.it_value.tv_nsec = (long)(t % TS_S);
-    }
+    ts_t t = ts_max(at, 1); /* all zero would disarm */
+    struct itimerspec spec = {
+        .it_value = {.tv_sec = (time_t)(t / TS_S), .tv_nsec = (long)(t % TS_S)},
+    };
     int rc = timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
 
     BUG_ON(rc != 0);
@@ -71,6 +71,18 @@ static void on_timerfd(struct loop_poll *p, bool readable, bool writable, ts_t n
     fire(loop, now);
 }
 
+/* tell owners that their memory is free again; they may close more meanwhile */
+static void tell_closed(struct loop *loop)
+{
+    struct loop_poll *p;
+
+    while ((p = loop->closed)) {
+        loop->closed = p->next_closed;
+        if (p->closed)
+            p->closed(p);
+    }
+}
+
 /* once a turn: move what the callbacks left behind, then wait until the next deadline */
 static void turn(struct loop *loop)
 {
@@ -78,6 +90,7 @@ static void turn(struct loop *loop)
 
     loop->dirty = false;
     fire(loop, now);
+    tell_closed(loop);
     ts_t engine = loop->flush ? loop->flush(loop->ctx, now) : TS_NEVER;
 
     set_timerfd(loop, ts_min(engine, timerq_next(&loop->timers)));
@@ -88,13 +101,66 @@ static void on_check(uv_check_t *check)
     turn(container_of(check, struct loop, check));
 }
 
-/* before the first wait, and after close callbacks, which come later in a turn than the check: flush what they did */
+/* before the first wait, and when the flush itself has closed something: owners are told, and what they do is flushed */
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct loop *loop = container_of(prepare, struct loop, prepare);
 
     if (loop->dirty)
         turn(loop);
+}
+
+static void watch(struct loop_poll *p, unsigned events)
+{
+    struct epoll_event wanted = {.data.ptr = p};
+
+    wanted.events = (events & UV_READABLE ? EPOLLIN | EPOLLRDHUP : 0) | (events & UV_WRITABLE ? EPOLLOUT : 0);
+    WARN_ON(epoll_ctl(p->loop->set_fd, p->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, p->fd, &wanted) != 0);
+    p->watched = (uint8_t)events;
+}
+
+/* an event came that nobody waits for: now it pays to say so */
+static void watch_less(struct loop_poll *p)
+{
+    if (p->events) {
+        watch(p, p->events);
+        return;
+    }
+    epoll_ctl(p->loop->set_fd, EPOLL_CTL_DEL, p->fd, NULL);
+    p->watched = 0;
+}
+
+/* one descriptor is ready; its owner may close it, or any other, whose `closing` is then looked at here */
+static void dispatch(struct loop_poll *p, uint32_t is)
+{
+    if (p->closing)
+        return;
+    if (is & EPOLLERR) {
+        /* the read or write says what it is; not watched any more, for the error may stay */
+        epoll_ctl(p->loop->set_fd, EPOLL_CTL_DEL, p->fd, NULL);
+        p->events = p->watched = 0;
+        p->fn(p, true, true, loop_now());
+        return;
+    }
+    bool readable = (p->events & UV_READABLE) && (is & (EPOLLIN | EPOLLHUP | EPOLLRDHUP));
+    bool writable = (p->events & UV_WRITABLE) && (is & (EPOLLOUT | EPOLLHUP));
+
+    if (readable || writable)
+        p->fn(p, readable, writable, loop_now());
+    else
+        watch_less(p);
+}
+
+static void on_set(uv_poll_t *set, int status, int events)
+{
+    struct loop *loop = container_of(set, struct loop, set);
+    struct epoll_event is[EVENTS_A_WAIT];
+    int n = epoll_wait(loop->set_fd, is, EVENTS_A_WAIT, 0);
+
+    (void)status;
+    (void)events;
+    for (int i = 0; i < n; i++)
+        dispatch(is[i].data.ptr, is[i].events);
 }
 
 int loop_init(struct loop *loop, ts_t (*flush)(void *ctx, ts_t now), void *ctx)
@@ -109,13 +175,16 @@ int loop_init(struct loop *loop, ts_t (*flush)(void *ctx, ts_t now), void *ctx)
     if (rc != 0)
         return rc;
     loop->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (loop->timer_fd < 0) {
+    loop->set_fd = loop->timer_fd < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
+    if (loop->set_fd < 0) {
         rc = -errno;
         goto close_loop;
     }
-    rc = loop_poll_init(loop, &loop->timerfd, loop->timer_fd, on_timerfd);
+    rc = uv_poll_init(&loop->uv, &loop->set, loop->set_fd);
     if (rc != 0)
-        goto close_fd;
+        goto close_loop;
+    uv_poll_start(&loop->set, UV_READABLE, on_set);
+    BUG_ON(loop_poll_init(loop, &loop->timerfd, loop->timer_fd, on_timerfd) != 0);
     loop_poll_set(&loop->timerfd, UV_READABLE);
     uv_check_init(&loop->uv, &loop->check);
     uv_check_start(&loop->check, on_check);
@@ -126,9 +195,11 @@ int loop_init(struct loop *loop, ts_t (*flush)(void *ctx, ts_t now), void *ctx)
     loop->dirty = true;
     return 0;
 
-close_fd:
-    close(loop->timer_fd);
 close_loop:
+    if (loop->timer_fd >= 0)
+        close(loop->timer_fd);
+    if (loop->set_fd >= 0)
+        close(loop->set_fd);
     uv_run(&loop->uv, UV_RUN_NOWAIT);
     uv_loop_close(&loop->uv);
     return rc;
@@ -156,12 +227,18 @@ static void say_open(uv_handle_t *handle, void *ctx)
 void loop_deinit(struct loop *loop)
 {
     loop_poll_close(&loop->timerfd, NULL);
+    tell_closed(loop);
+    if (loop->polls > 0)
+        log_error("loop", "left_open=descriptor count=%u", loop->polls);
+    uv_close((uv_handle_t *)&loop->set, NULL);
     uv_close((uv_handle_t *)&loop->check, NULL);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_walk(&loop->uv, say_open, NULL);
     uv_run(&loop->uv, UV_RUN_NOWAIT); /* close callbacks */
     uv_run(&loop->uv, UV_RUN_NOWAIT);
+    tell_closed(loop);
     close(loop->timer_fd);
+    close(loop->set_fd);
     WARN_ON(uv_loop_close(&loop->uv) != 0);
 }
 
@@ -176,59 +253,46 @@ void loop_timer_arm(struct loop *loop, struct loop_timer *t, ts_t at)
     timerq_arm(&loop->timers, &t->timer, at);
 }
 
-static void on_poll(uv_poll_t *uv, int status, int events)
-{
-    struct loop_poll *p = container_of(uv, struct loop_poll, uv);
-
-    if (p->closing)
-        return;
-    /* an error or hang-up makes the descriptor both: the read or write then says what it is */
-    bool both = status < 0;
-
-    if (both)
-        p->events = 0; /* libuv has stopped watching; the next loop_poll_set begins anew */
-    p->fn(p, both || (events & (UV_READABLE | UV_DISCONNECT)), both || (events & UV_WRITABLE), loop_now());
-}
-
 int loop_poll_init(struct loop *loop, struct loop_poll *p, int fd,
                    void (*fn)(struct loop_poll *, bool readable, bool writable, ts_t now))
 {
-    memset(p, 0, sizeof(*p));
-    int rc = uv_poll_init(&loop->uv, &p->uv, fd);
-
-    if (rc != 0)
-        return rc;
-    p->loop = loop;
-    p->fn = fn;
+    if (fd < 0)
+        return -EBADF;
+    *p = (struct loop_poll){.loop = loop, .fn = fn, .fd = fd};
+    loop->polls++;
     return 0;
 }
 
 void loop_poll_set(struct loop_poll *p, int events)
 {
-    if (p->closing || p->events == events)
+    if (p->closing)
         return;
-    p->events = events;
-    int rc = events ? uv_poll_start(&p->uv, events, on_poll) : uv_poll_stop(&p->uv);
-
-    WARN_ON(rc != 0);
+    p->events = (uint8_t)events;
+    if (events & ~p->watched)
+        watch(p, p->watched | (unsigned)events);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void leave(struct loop_poll *p, void (*closed)(struct loop_poll *))
 {
-    struct loop_poll *p = container_of((uv_poll_t *)handle, struct loop_poll, uv);
-
-    if (p->closed) {
-        p->loop->dirty = true; /* before: the memory may be gone after */
-        p->closed(p);
-    }
+    p->closing = true;
+    p->closed = closed;
+    p->next_closed = p->loop->closed;
+    p->loop->closed = p;
+    p->loop->polls--;
+    p->loop->dirty = true;
 }
 
 void loop_poll_close(struct loop_poll *p, void (*closed)(struct loop_poll *))
 {
     if (p->closing)
         return;
-    p->closing = true;
-    p->closed = closed;
-    uv_poll_stop(&p->uv);
-    uv_close((uv_handle_t *)&p->uv, on_closed);
+    if (p->watched)
+        epoll_ctl(p->loop->set_fd, EPOLL_CTL_DEL, p->fd, NULL);
+    leave(p, closed);
+}
+
+void loop_poll_left(struct loop_poll *p, void (*closed)(struct loop_poll *))
+{
+    if (!p->closing)
+        leave(p, closed);
 }

@@ -1,6 +1,7 @@
-/* loop.h - one thread's event loop: libuv, the clock, deadlines, and one flush a turn.
+/* loop.h - one thread's event loop: libuv, the clock, deadlines, descriptors, and one flush a turn.
  *
- * SHELL. Callbacks feed engines and mark what changed; the flush callback then runs once at the end of the loop turn
+ * SHELL. Descriptors are watched by an epoll set of the loop's own, which libuv sees as one descriptor: the kernel is told
+ * when more is to be watched, and that less is only when an event comes that nobody wants (docs/decisions/0085). Callbacks feed engines and mark what changed; the flush callback then runs once at the end of the loop turn
  * and moves output, events and deadlines. Shell timers (struct loop_timer) are deadlines in one heap behind one
  * timerfd, beside the engine's own deadline which the flush callback returns. Time is CLOCK_BOOTTIME. */
 #ifndef NET_LOOP_H
@@ -19,11 +20,13 @@ struct loop_timer {
 
 /* A descriptor in the loop. Embedded by its owner, who must not free it before loop_poll_close called `closed`. */
 struct loop_poll {
-    uv_poll_t uv;
     struct loop *loop;
     void (*fn)(struct loop_poll *poll, bool readable, bool writable, ts_t now);
     void (*closed)(struct loop_poll *poll); /* the memory is free again */
-    int events;                             /* what is watched: UV_READABLE | UV_WRITABLE */
+    struct loop_poll *next_closed;          /* among those to be told so */
+    int fd;
+    uint8_t events;  /* what the owner waits for: UV_READABLE | UV_WRITABLE */
+    uint8_t watched; /* what the kernel watches: at least as much; 0: the descriptor is not in the set */
     bool closing;
 };
 
@@ -31,9 +34,13 @@ struct loop {
     uv_loop_t uv;
     uv_check_t check;
     uv_prepare_t prepare;
+    uv_poll_t set;  /* the epoll set */
+    int set_fd;
+    struct loop_poll *closed; /* to be told so at the next turn */
+    unsigned polls;           /* opened, and not closed */
     struct loop_poll timerfd;
     int timer_fd;
-    ts_t timer_set; /* what the timerfd is set to */
+    ts_t timer_set; /* what the timerfd is set to: no later than the next deadline */
     struct timerq timers;
     /* moves engine output and events; returns the engine's next deadline */
     ts_t (*flush)(void *ctx, ts_t now);
@@ -58,7 +65,7 @@ void loop_timer_init(struct loop_timer *t, void (*fn)(struct loop_timer *, ts_t)
 void loop_timer_arm(struct loop *loop, struct loop_timer *t, ts_t at); /* TS_NEVER: disarm */
 
 /* loop_poll_init - watch nothing yet. 0 or a negative code (then nothing needs closing). The descriptor is non-blocking
- * and stays the owner's: close it after `closed`, or after loop_poll_stop. */
+ * and stays the owner's: it may be closed right after loop_poll_close. */
 int loop_poll_init(struct loop *loop, struct loop_poll *p, int fd,
                    void (*fn)(struct loop_poll *, bool readable, bool writable, ts_t now));
 /* loop_poll_set - UV_READABLE, UV_WRITABLE, both or 0. */
@@ -66,5 +73,8 @@ void loop_poll_set(struct loop_poll *p, int events);
 /* loop_poll_close - idempotent. Stops watching at once (the descriptor may be closed right after); `closed` (may be
  * NULL) is called later, when the memory is free. */
 void loop_poll_close(struct loop_poll *p, void (*closed)(struct loop_poll *));
+/* loop_poll_left - the same for a descriptor that the caller closes next and that nobody else holds (no other process, no
+ * copy): its end takes it out of the kernel's set, without a call for that. */
+void loop_poll_left(struct loop_poll *p, void (*closed)(struct loop_poll *));
 
 #endif

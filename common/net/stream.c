@@ -54,6 +54,13 @@ static int fail(int fd)
     return rc;
 }
 
+static void no_delay(int fd)
+{
+    int one = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* Unix sockets refuse: nothing to delay there */
+}
+
 int stream_listen(const struct addrport *at, int backlog, bool reuseport)
 {
     bool v4 = addr_is_v4(&at->addr);
@@ -67,6 +74,7 @@ int stream_listen(const struct addrport *at, int backlog, bool reuseport)
         (!v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) != 0) ||
         bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, backlog) != 0)
         return fail(fd);
+    no_delay(fd); /* what is accepted inherits it */
     return fd;
 }
 
@@ -116,13 +124,6 @@ int stream_peer(int fd, struct addrport *out)
     return name_of(fd, out, getpeername);
 }
 
-static void no_delay(int fd)
-{
-    int one = 1;
-
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* Unix sockets refuse: nothing to delay there */
-}
-
 int stream_accept(int fd, struct addrport *client)
 {
     struct sockaddr_storage sa;
@@ -132,7 +133,6 @@ int stream_accept(int fd, struct addrport *client)
     if (got < 0)
         return -errno;
     addrport_from_sockaddr((struct sockaddr *)&sa, client);
-    no_delay(got);
     return got;
 }
 

@@ -1,6 +1,7 @@
 #include "common/net/udp.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
@@ -50,6 +51,30 @@ int udp_open(const struct addrport *at, bool reuseport)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &want, sizeof(want));
     setsockopt(fd, SOL_UDP, UDP_GRO, &one, sizeof(one));
     return fd;
+}
+
+/* receiver indices lie at 8 in a handshake's answer (type 2), at 4 in cookie replies and data (3, 4); WireGuard,
+ * sections 5.4.3, 5.4.6, 5.4.7. The type is a byte and three zeros. What the program returns beyond the group's size
+ * the kernel takes as "no opinion": it goes by the hash of addresses and ports. */
+int udp_steer(int fd, unsigned count)
+{
+    struct sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 12, 0, 9), /* shorter: spread */
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x04000000, 4, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x03000000, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02000000, 0, 5), /* another: spread */
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 8),
+        BPF_STMT(BPF_JMP | BPF_JA, 1),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 4),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, count),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX), /* spread */
+    };
+    struct sock_fprog attach = {.len = sizeof(program) / sizeof(program[0]), .filter = program};
+
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &attach, sizeof(attach)) == 0 ? 0 : -errno;
 }
 
 int udp_local(int fd, struct addrport *out)

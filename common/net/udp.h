@@ -19,6 +19,10 @@
 /* udp_open - a non-blocking socket bound to `at`, with packet info, big buffers, and SO_REUSEPORT if asked.
  * Returns the descriptor or a negative errno. IPv6 sockets are v6-only. */
 int udp_open(const struct addrport *at, bool reuseport);
+/* udp_steer - of a group of sockets that share a port, the kernel gives WireGuard's messages with a receiver index to socket
+ * number (low byte of the index) mod count, in the order they were opened, and spreads all others. `fd` is any of them.
+ * 0, or -errno: then all are spread, and who gets a message of another's passes it on. */
+int udp_steer(int fd, unsigned count);
 /* udp_local - the address it is bound to. */
 int udp_local(int fd, struct addrport *out);
 

@@ -47,7 +47,7 @@ static void finish(struct relay *r, enum relay_end end, ts_t now)
     relay_tls_free(r->tls);
     r->tls = NULL;
     loop_timer_arm(r->poll.loop, &r->timer, TS_NEVER);
-    loop_poll_close(&r->poll, on_closed);
+    loop_poll_left(&r->poll, on_closed);
     if (in_order)
         close(r->fd);
     else

@@ -51,6 +51,7 @@ struct tcp_peer {
     void *owner;
     uint16_t mtu; /* largest IP packet towards it */
     bool blocked;
+    unsigned burst; /* segments sent in this turn */
     size_t conns_count;
     struct list conns;      /* all connections with it */
     struct list time_waits; /* and what is left of old ones */

@@ -396,12 +396,25 @@ static void write_short(struct tcp_conn *c, size_t room)
         list_append(&c->stack->starving, &c->wait_link);
 }
 
+/* Of `room` in at most `pieces` pieces what makes whole segments with the bytes that wait already, if it makes one: a
+ * short one in between would end a train of datagrams. */
+static size_t whole_segments(const struct tcp_conn *c, size_t room, int pieces)
+{
+    size_t chunk = c->stack->config.pool->chunk_bytes;
+    size_t waits = c->sendq.end > c->snd_nxt ? (size_t)(c->sendq.end - c->snd_nxt) : 0;
+
+    room = MIN(room, (size_t)pieces * chunk - c->sendq.end % chunk);
+    size_t over = (waits + room) % c->mss;
+
+    return room > over ? room - over : room;
+}
+
 int tcp_write_room(struct tcp_conn *c, struct iovec *iov, int max, size_t *bytes)
 {
     size_t room = tcp_can_write(c) ? send_room(c) : 0;
     int pieces;
 
-    *bytes = MIN(room, send_memory(c));
+    *bytes = whole_segments(c, MIN(room, send_memory(c)), max);
     pieces = tcp_sendq_room(&c->sendq, c->stack->config.pool, iov, max, bytes);
     if (pieces == 0 && tcp_can_write(c))
         write_short(c, room);

@@ -40,6 +40,7 @@
 #define TCP_KEEPALIVE_EVERY_NS (75 * TS_S)
 #define TCP_KEEPALIVE_PROBES   9
 #define TCP_BURST              8 /* segments of one connection before the next one's turn */
+#define TCP_PEER_BURST         48 /* and of one peer: what fits into one train of datagrams */
 #define TCP_CHALLENGES_PER_S   100 /* RFC 5961 section 7 */
 #define TCP_PAWS_VALID_NS      (24 * 24 * 3600 * TS_S) /* RFC 7323 section 5.5 */
 #define TCP_SEND_QUEUE_START   (256u * 1024) /* until the congestion window asks for more */

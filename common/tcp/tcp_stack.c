@@ -2,7 +2,7 @@
  *
  * Input: IP and TCP headers are checked, then the segment belongs to a connection, a TIME-WAIT, a listener, or nobody.
  * Output: replies first (they are few and rate limited), then peers in turn, and of each peer its connections in turn,
- * TCP_BURST segments at most before the next one. A blocked peer is not in the queue of peers, so it costs nothing.
+ * TCP_BURST segments at most before the next one, and TCP_PEER_BURST before the next peer. A blocked peer is not in the queue of peers, so it costs nothing.
  * Time: one heap of deadlines, one timer a connection (the earliest of its four), one for all of TIME-WAIT. */
 #include "common/tcp/tcp.h"
 
@@ -288,16 +288,19 @@ enum tcp_in tcp_stack_input(struct tcp_stack *stack, struct tcp_peer *peer, cons
 
 /* -- output ---------------------------------------------------------------------------------------------------- */
 
-/* the connection and its peer go to the end of their queues */
+/* whoever had its turn goes to the end of its queue */
 static void turn_over(struct tcp_peer *peer, struct tcp_conn *c)
 {
-    struct tcp_stack *stack = peer->stack;
-
-    list_remove(&c->ready_link);
-    list_append(&peer->ready, &c->ready_link);
-    list_remove(&peer->ready_link);
-    list_append(&stack->ready_peers, &peer->ready_link);
-    c->burst = 0;
+    if (++c->burst >= TCP_BURST) {
+        list_remove(&c->ready_link);
+        list_append(&peer->ready, &c->ready_link);
+        c->burst = 0;
+    }
+    if (++peer->burst >= TCP_PEER_BURST) {
+        list_remove(&peer->ready_link);
+        list_append(&peer->stack->ready_peers, &peer->ready_link);
+        peer->burst = 0;
+    }
 }
 
 struct tcp_peer *tcp_stack_ready(const struct tcp_stack *stack)
@@ -322,8 +325,7 @@ size_t tcp_stack_output(struct tcp_stack *stack, uint8_t *buf, size_t cap, struc
         BUG_ON(cap < p->mtu);
         len = tcp_conn_output(c, buf, cap, now);
         *peer = p;
-        if (++c->burst >= TCP_BURST)
-            turn_over(p, c);
+        turn_over(p, c);
         tcp_conn_settle(c);
     }
     stack->stats.segments_out += len > 0;

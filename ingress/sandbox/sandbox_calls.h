@@ -54,6 +54,8 @@
     CALL_IF(setsockopt, 2, ~0u, TCP_NODELAY, "a visitor's socket")                                                     \
     CALL_IF(setsockopt, 2, ~0u, SO_LINGER, "a reset to the visitor")                                                   \
     CALL_IF(ioctl, 1, ~0u, FIONBIO, "libuv makes what it watches non-blocking")                                        \
+    CALL_IF(fcntl, 1, ~0u, F_GETFL, "the same, of a loop's epoll set, which has no FIONBIO")                           \
+    CALL_IF(fcntl, 1, ~0u, F_SETFL, "the same")                                                                        \
     CALL(close, "all of them")                                                                                         \
     CALL(ppoll, "poll: room in the supervisor's socket")                                                               \
     /* files: Landlock says which */                                                                                   \

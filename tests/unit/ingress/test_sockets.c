@@ -3,6 +3,7 @@
 #include "ingress/sockets.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -110,6 +111,65 @@ static void workers_share_one_port_and_nobody_else(void **state)
     sockets_deinit(&ours);
 }
 
+/* the socket of the group that a datagram with this start arrives at; -1: none */
+static int arrives_at(const struct sockets *s, int from, const struct addrport *to, const uint8_t *start, size_t len)
+{
+    struct sockaddr_storage sa;
+    struct pollfd polled[WORKERS];
+    uint8_t got[64];
+
+    assert_int_equal(sendto(from, start, len, 0, (struct sockaddr *)&sa, addrport_to_sockaddr(to, true, &sa)), len);
+    for (int i = 0; i < WORKERS; i++)
+        polled[i] = (struct pollfd){.fd = s->udp[0][i], .events = POLLIN};
+    assert_int_equal(poll(polled, WORKERS, 5000), 1);
+    for (int i = 0; i < WORKERS; i++)
+        if (polled[i].revents & POLLIN) {
+            assert_int_equal(recv(s->udp[0][i], got, sizeof(got), 0), len);
+            return i;
+        }
+    return -1;
+}
+
+static void datagrams_go_to_the_worker_of_their_index(void **state)
+{
+    static const struct {
+        uint8_t type, offset;
+    } kinds[] = {{2, 8}, {3, 4}, {4, 4}};
+    struct addrport wireguard[] = {at("127.0.0.1:0")}, to;
+    struct ingress_config config = {.wireguard = {.listen = wireguard, .listen_count = 1}};
+    struct config_errors errors;
+    struct sockets s;
+    bool seen[WORKERS] = {false};
+
+    (void)state;
+    config_errors_init(&errors);
+    sockets_init(&s, WORKERS);
+    assert_int_equal(sockets_open_udp(&s, &config, "c.yaml", &errors), 0);
+    assert_int_equal(stream_local(s.udp[0][0], &to), 0);
+    int from = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+        for (int shard = 0; shard < 256; shard += 5) {
+            uint8_t message[32] = {kinds[k].type};
+
+            memset(message + 4, 0xa5, 12); /* what else is there has no say */
+            message[kinds[k].offset] = (uint8_t)shard;
+            assert_int_equal(arrives_at(&s, from, &to, message, sizeof(message)), shard % WORKERS);
+        }
+    close(from);
+    /* an initiation, one with a wrong type, and a scrap are spread: by addresses and ports */
+    for (int i = 0; i < 60; i++) {
+        static const uint8_t odd[][16] = {{1}, {4, 0, 0, 1}, {4}};
+
+        from = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        seen[arrives_at(&s, from, &to, odd[i % 3], i % 3 == 2 ? 5 : 16)] = true;
+        close(from);
+    }
+    for (int i = 0; i < WORKERS; i++)
+        assert_true(seen[i]);
+    sockets_deinit(&s);
+}
+
 static void admin_socket_is_private_and_one_program_s(void **state)
 {
     char folder[] = "/tmp/test_sockets.XXXXXX", path[64];
@@ -156,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(listeners_follow_generations),
         cmocka_unit_test(workers_share_one_port_and_nobody_else),
+        cmocka_unit_test(datagrams_go_to_the_worker_of_their_index),
         cmocka_unit_test(admin_socket_is_private_and_one_program_s),
     };
 
