@@ -52,6 +52,7 @@ struct tcp_peer {
     uint16_t mtu; /* largest IP packet towards it */
     bool blocked;
     size_t conns_count;
+    ts_t replies_full_at, challenges_full_at; /* its budgets of what answers strangers and doubtful segments */
     struct list conns;      /* all connections with it */
     struct list time_waits; /* and what is left of old ones */
     struct list ready;      /* connections that have something to send, in turn */
