@@ -10,6 +10,7 @@ import ctypes
 import functools
 import json
 import os
+import signal
 import socket
 import ssl
 import statistics
@@ -412,6 +413,7 @@ def main():
     if args.table:
         table(json.loads(Path(args.table).read_text()))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends with us
     run(["sh", "-ec", LOOPBACK])
     bench = Bench(args)
     if "bulk" in args.measures or "first" in args.measures:
