@@ -20,15 +20,22 @@ static inline void bucket_init(struct bucket *b, uint32_t per_s, uint32_t burst)
     b->full_at = 0;
 }
 
+/* bucket_draw - take one token from a bucket of which only `full_at` is kept, for those that come in great numbers and are
+ * all alike; 0 at first. False when empty. */
+static inline bool bucket_draw(ts_t *full_at, uint64_t cost_ns, uint64_t burst_ns, ts_t now)
+{
+    ts_t then = ts_max(*full_at, now) + cost_ns;
+
+    if (then - now > burst_ns)
+        return false;
+    *full_at = then;
+    return true;
+}
+
 /* bucket_take - take one token; false when empty. */
 static inline bool bucket_take(struct bucket *b, ts_t now)
 {
-    ts_t full_at = ts_max(b->full_at, now) + b->cost_ns;
-
-    if (full_at - now > b->burst_ns)
-        return false;
-    b->full_at = full_at;
-    return true;
+    return bucket_draw(&b->full_at, b->cost_ns, b->burst_ns, now);
 }
 
 #endif

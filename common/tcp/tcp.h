@@ -53,6 +53,7 @@ struct tcp_peer {
     bool blocked;
     unsigned burst; /* segments sent in this turn */
     size_t conns_count;
+    ts_t replies_full_at, challenges_full_at; /* its budgets of what answers strangers and doubtful segments */
     struct list conns;      /* all connections with it */
     struct list time_waits; /* and what is left of old ones */
     struct list ready;      /* connections that have something to send, in turn */

@@ -18,7 +18,6 @@
 #ifndef TCP_TCP_CONN_PRIV_H
 #define TCP_TCP_CONN_PRIV_H
 
-#include "common/base/bucket.h"
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "common/base/timerq.h"
@@ -35,13 +34,15 @@
 #define TCP_MSS_DEFAULT        536 /* without the option, RFC 9293 section 3.7.1; ours never asks for less */
 #define TCP_DELAYED_ACK_NS     (40 * TS_MS)
 #define TCP_ACKS_MORE_MAX      64 /* segments that may come in one turn */
+#define TCP_ACK_STRETCH        8  /* segments beyond a hole that one acknowledgement may answer, with SACK */
 #define TCP_PACE_QUANTUM_NS    (1 * TS_MS)
+#define TCP_PACE_LATE_NS       (10 * TS_MS) /* of a late timer, what is made good at most */
 #define TCP_RETRY_NS           (10 * TS_MS) /* when memory is out and nothing else would wake us */
 #define TCP_KEEPALIVE_EVERY_NS (75 * TS_S)
 #define TCP_KEEPALIVE_PROBES   9
 #define TCP_BURST              8 /* segments of one connection before the next one's turn */
 #define TCP_PEER_BURST         48 /* and of one peer: what fits into one train of datagrams */
-#define TCP_CHALLENGES_PER_S   100 /* RFC 5961 section 7 */
+#define TCP_CHALLENGES_PER_S   100 /* to one peer; RFC 5961 section 7 */
 #define TCP_PAWS_VALID_NS      (24 * 24 * 3600 * TS_S) /* RFC 7323 section 5.5 */
 #define TCP_SEND_QUEUE_START   (256u * 1024) /* until the congestion window asks for more */
 
@@ -106,9 +107,10 @@ struct tcp_conn {
     bool fin_received : 1;  /* the peer's FIN is in order */
     bool write_wanted : 1;  /* the owner found the queue full */
     bool mss_tried_again : 1; /* after a black hole */
+    bool pace_late : 1;     /* the pace's timer came late, and that is not made good yet */
     uint8_t snd_shift;      /* of the windows the peer sends */
     uint8_t syn_tries, keepalive_tries, persist_backoff;
-    uint8_t acks_more;      /* due after the next one: each segment out of order gets its own */
+    uint8_t acks_more;      /* due after the next one: several segments out of order came in this turn */
     uint8_t mss_timeouts;   /* timeouts in a row of a full segment while nothing else came through; see tcp_mss.c */
     uint16_t mss;           /* payload of a full segment */
     uint16_t mss_agreed;    /* what both sides' options allow; mss is less behind a black hole */
@@ -163,7 +165,6 @@ struct tcp_stack {
     struct tcp_listener *listeners;
     struct tcp_ports ports;
     struct tcp_replies replies;
-    struct bucket challenges;
     ts_t now; /* never goes back */
     struct tcp_stack_stats stats;
 };

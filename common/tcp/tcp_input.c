@@ -2,6 +2,7 @@
  * where they belong. */
 #include <errno.h>
 
+#include "common/base/bucket.h"
 #include "common/base/bug.h"
 #include "common/base/err.h"
 #include "common/ip/ip.h"
@@ -45,7 +46,8 @@ static void take_syn_options(struct tcp_conn *c, const struct tcp_header *h, ts_
 
 static void challenge(struct tcp_conn *c, ts_t now)
 {
-    if (!bucket_take(&c->stack->challenges, now))
+    /* a second's worth at once; a budget for all peers would let one spend it, and tell others by it what goes on */
+    if (!bucket_draw(&c->peer->challenges_full_at, TS_S / TCP_CHALLENGES_PER_S, TS_S, now))
         return;
     c->ack_due = true;
     c->stack->stats.challenges++;
@@ -206,12 +208,13 @@ static void last_ack_of_fin_wait_2(struct tcp_conn *c, ts_t now)
 }
 
 /* When to acknowledge: every second full segment, at once what is out of order or fills a hole (RFC 5681 section 4.2),
- * else a little later. Segments that come together get an acknowledgement each while there is a hole: a sender may
- * count them. */
+ * else a little later. Of segments that come together while there is a hole each gets an acknowledgement when the sender
+ * has nothing but their number to go by. With SACK it gets one for each range that changed (see tcp_recvq_sack), and one
+ * for so many segments at least, which keeps its sending even: more would say nothing, and leave at the same moment. */
 static void ack_schedule(struct tcp_conn *c, size_t len, bool at_once, ts_t now)
 {
     c->rcv_unacked += (uint32_t)len;
-    if (at_once && c->ack_due)
+    if (at_once && c->ack_due && (!c->sack_ok || c->rcv_unacked / c->mss / TCP_ACK_STRETCH > c->acks_more))
         c->acks_more += c->acks_more < TCP_ACKS_MORE_MAX;
     if (at_once || c->rcv_unacked >= 2u * c->mss)
         c->ack_due = true;

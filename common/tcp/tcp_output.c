@@ -186,14 +186,19 @@ static size_t emit(struct tcp_conn *c, uint8_t *buf, uint8_t flags, uint64_t sta
 }
 
 /* Bytes leave at the pace: what is ahead of it by more than a quantum waits until it has caught up. A quantum of
- * delay in being called is made good, else a busy host's late timers would make the path look slow. */
+ * delay in being called is made good, and more of it when the timer was late, else a busy host would take its own turns
+ * for the path's speed: measuring half of what it could send, sending half of that, and so on. */
 static void pace(struct tcp_conn *c, uint16_t len, ts_t now)
 {
     uint64_t rate = c->tx->cc.ops->pacing_rate(&c->tx->cc, c->rtt.srtt_ns);
+    uint64_t late_ns = c->pace_late ? MAX(TCP_PACE_QUANTUM_NS, MIN(TCP_PACE_LATE_NS, c->rtt.srtt_ns / 4))
+                                    : TCP_PACE_QUANTUM_NS;
 
     if (!rate)
         return;
-    c->pace_at = ts_max(c->pace_at, now - MIN(now, TCP_PACE_QUANTUM_NS)) + len * TS_S / rate;
+    c->pace_at = ts_max(c->pace_at, now - MIN(now, late_ns)) + len * TS_S / rate;
+    if (c->pace_at >= now)
+        c->pace_late = false;
     if (c->pace_at > now + TCP_PACE_QUANTUM_NS)
         c->at[TCP_TIMER_PACE] = c->pace_at;
 }

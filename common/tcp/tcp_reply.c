@@ -1,6 +1,7 @@
 /* tcp_reply.c - a small ring in front of the output of connections. */
 #include "common/tcp/tcp_reply.h"
 
+#include "common/base/bucket.h"
 #include "common/base/bug.h"
 #include "common/ip/ip.h"
 
@@ -8,12 +9,14 @@ void tcp_replies_init(struct tcp_replies *r)
 {
     r->first = 0;
     r->count = 0;
-    bucket_init(&r->rate, TCP_REPLY_PER_S, TCP_REPLY_SLOTS);
 }
 
 bool tcp_replies_add(struct tcp_replies *r, const struct tcp_reply *reply, ts_t now)
 {
-    if (r->count == TCP_REPLY_SLOTS || !bucket_take(&r->rate, now))
+    uint64_t cost_ns = TS_S / TCP_REPLY_PER_S;
+
+    if (r->count == TCP_REPLY_SLOTS ||
+        !bucket_draw(&reply->peer->replies_full_at, cost_ns, cost_ns * TCP_REPLY_BURST, now))
         return false;
     r->slot[(r->first + r->count++) % TCP_REPLY_SLOTS] = *reply;
     return true;
@@ -78,7 +81,10 @@ struct tcp_peer *tcp_replies_peer(const struct tcp_replies *r)
 
 void tcp_replies_forget(struct tcp_replies *r, const struct tcp_peer *peer)
 {
-    for (uint32_t i = 0; i < TCP_REPLY_SLOTS; i++)
-        if (r->slot[i].peer == peer)
-            r->slot[i].peer = NULL;
+    for (uint32_t i = 0; i < r->count; i++) {
+        struct tcp_reply *x = &r->slot[(r->first + i) % TCP_REPLY_SLOTS];
+
+        if (x->peer == peer)
+            x->peer = NULL;
+    }
 }

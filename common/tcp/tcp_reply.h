@@ -1,15 +1,17 @@
 /* tcp_reply.h - segments that no connection sends: resets for unknown connections, ACKs of TIME-WAIT.
  *
- * A stranger's segment costs at most one slot; when the slots are taken or the rate is reached, nothing is said. */
+ * A stranger's segment costs at most one slot; when the slots are taken or its peer's rate is reached, nothing is said.
+ * Each peer has a rate of its own: what one of them floods takes neither the last ACK of another's connections nor its
+ * resets. Only as many as have their whole burst in one turn of the loop fill all slots. */
 #ifndef TCP_TCP_REPLY_H
 #define TCP_TCP_REPLY_H
 
-#include "common/base/bucket.h"
 #include "common/ip/tcp_header.h"
 #include "common/tcp/tcp.h"
 
-#define TCP_REPLY_SLOTS 64
-#define TCP_REPLY_PER_S 200 /* and as many at once as there are slots */
+#define TCP_REPLY_SLOTS 256
+#define TCP_REPLY_PER_S 200 /* to one peer */
+#define TCP_REPLY_BURST 32
 
 struct tcp_reply {
     struct tcp_peer *peer;
@@ -24,12 +26,11 @@ struct tcp_reply {
 struct tcp_replies {
     struct tcp_reply slot[TCP_REPLY_SLOTS];
     uint32_t first, count;
-    struct bucket rate;
 };
 
 void tcp_replies_init(struct tcp_replies *r);
 
-/* tcp_replies_add - false: not now. */
+/* tcp_replies_add - false: not now. Takes from the peer's budget. */
 bool tcp_replies_add(struct tcp_replies *r, const struct tcp_reply *reply, ts_t now);
 
 /* tcp_replies_reset - answer this segment with a reset, RFC 9293 section 3.10.7.1; never one reset with another. */

@@ -64,7 +64,6 @@ struct tcp_stack *tcp_stack_new(const struct tcp_config *config)
     rng_fill(config->rng, &stack->ts_secret, sizeof(stack->ts_secret));
     tcp_ports_init(&stack->ports, config->port_first, config->port_last, config->time_wait_ns, config->rng);
     tcp_replies_init(&stack->replies);
-    bucket_init(&stack->challenges, TCP_CHALLENGES_PER_S, TCP_CHALLENGES_PER_S);
     return stack;
 }
 

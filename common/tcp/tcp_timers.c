@@ -144,7 +144,8 @@ void tcp_conn_expire(struct tcp_conn *c, ts_t now)
             c->ack_due = true;
             break;
         case TCP_TIMER_PACE:
-            break; /* the plan looks again */
+            c->pace_late = true; /* the plan looks again */
+            break;
         case TCP_TIMER_LIFE:
             life_over(c);
             break;

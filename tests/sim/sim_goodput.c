@@ -338,6 +338,8 @@ static const struct bulk_case cases[] = {
      .turn_ns = 2 * TS_MS},
     {"a look every 2 ms, 3 % lost", ONE_WAY(20, 200, 1000, .loss_ppm = 30000), 1, {BBR}, 200, 5, 1, {{0.70, 1}},
      .turn_ns = 2 * TS_MS},
+    /* timers that come late must not pass for a slow path */
+    {"a look every 4 ms, clean", ONE_WAY(20, 200, 1000), 1, {BBR}, 200, 5, 1, {{0.80, 1}}, .turn_ns = 4 * TS_MS},
     {"a tenth of the ACKs lost",
      {{.delay_ns = 20 * TS_MS, .rate_bps = 50 * MBIT, .queue_bytes = 250000},
       {.delay_ns = 20 * TS_MS, .loss_ppm = 100000}},

@@ -1,11 +1,13 @@
-/* udprelay.c - a bad network in user space: UDP between many clients and one target, with delay, loss and reordering.
+/* udprelay.c - a bad network in user space: UDP between many clients and one target, with delay, a rate and its queue,
+ * loss and reordering.
  *
  *     udprelay [--up IMPAIR] [--down IMPAIR] [--seed N] [--capture FILE] LISTEN TARGET
- *     IMPAIR   delay=MS,jitter=MS,loss=PERCENT,reorder=PERCENT     any of them, decimals allowed
+ *     IMPAIR   delay=MS,jitter=MS,rate=MBIT,queue=KB,loss=PERCENT,reorder=PERCENT     any of them, decimals allowed
  *
  * Up is towards TARGET. Each client address gets a socket of its own there, so the target sees different peers.
  * A datagram waits delay plus up to jitter, never overtaking the one before it, except that `reorder` percent are held
- * back HOLD_NS longer and thus arrive late. Equal seeds give equal decisions for equal traffic. --capture writes the
+ * back HOLD_NS longer and thus arrive late. With a rate, all clients of a direction share it and the queue before it;
+ * what finds the queue full is dropped. Equal seeds give equal decisions for equal traffic. --capture writes the
  * payload of everything received, lost or not, so that a test can look for what must not be there.
  * Prints "listening ADDRESS" when ready; on SIGUSR1, and before it ends with 0 on SIGTERM or SIGINT, a line for each
  * direction with what it did to datagrams. */
@@ -40,7 +42,10 @@ enum direction {
 
 struct impair {
     uint64_t delay_ns, jitter_ns;
+    double rate;          /* bytes a second; 0: without limit */
+    double queue;         /* bytes that may wait for it */
     double loss, reorder; /* 0 to 1 */
+    ts_t busy_until;      /* the rate has sent everything by then */
     ts_t last;            /* when the newest datagram in order is due */
     unsigned long passed, lost, reordered, overflowed, unsent;
 };
@@ -161,6 +166,17 @@ static struct client *client_for(const struct sockaddr_storage *from, socklen_t 
     return slot;
 }
 
+/* when a datagram will have left at the rate; TS_NEVER: the queue is full */
+static ts_t leaves_at(struct impair *im, size_t len, ts_t now)
+{
+    if (im->rate == 0)
+        return now;
+    if ((double)ts_since(im->busy_until, now) / TS_S * im->rate + (double)len > im->queue)
+        return TS_NEVER;
+    im->busy_until = ts_max(im->busy_until, now) + (uint64_t)((double)len * TS_S / im->rate);
+    return im->busy_until;
+}
+
 static void enqueue(enum direction direction, const struct client *client, const uint8_t *bytes, size_t len, ts_t now)
 {
     struct impair *im = &impairs[direction];
@@ -171,13 +187,14 @@ static void enqueue(enum direction direction, const struct client *client, const
         im->lost++;
         return;
     }
-    struct datagram *d = queued < QUEUED_MAX ? malloc(sizeof(*d) + len) : NULL;
+    ts_t leaves = leaves_at(im, len, now);
+    struct datagram *d = leaves != TS_NEVER && queued < QUEUED_MAX ? malloc(sizeof(*d) + len) : NULL;
 
     if (!d) {
         im->overflowed++;
         return;
     }
-    ts_t at = now + im->delay_ns + (im->jitter_ns ? rng_below(&rng, im->jitter_ns) : 0);
+    ts_t at = leaves + im->delay_ns + (im->jitter_ns ? rng_below(&rng, im->jitter_ns) : 0);
 
     at = ts_max(at, im->last);
     if (chance(im->reorder)) {
@@ -302,6 +319,10 @@ static bool parse_impair(char *text, struct impair *out)
             out->delay_ns = (uint64_t)(number * (double)TS_MS);
         else if (strcmp(item, "jitter") == 0)
             out->jitter_ns = (uint64_t)(number * (double)TS_MS);
+        else if (strcmp(item, "rate") == 0)
+            out->rate = number * 1e6 / 8;
+        else if (strcmp(item, "queue") == 0)
+            out->queue = number * 1e3;
         else if (strcmp(item, "loss") == 0 && number <= 100)
             out->loss = number / 100;
         else if (strcmp(item, "reorder") == 0 && number <= 100)
@@ -315,7 +336,7 @@ static bool parse_impair(char *text, struct impair *out)
 static void usage(void)
 {
     fputs("usage: udprelay [--up IMPAIR] [--down IMPAIR] [--seed N] [--capture FILE] LISTEN TARGET\n"
-          "       IMPAIR: delay=MS,jitter=MS,loss=PERCENT,reorder=PERCENT\n",
+          "       IMPAIR: delay=MS,jitter=MS,rate=MBIT,queue=KB,loss=PERCENT,reorder=PERCENT\n",
           stderr);
     exit(2);
 }

@@ -326,6 +326,24 @@ CASE(fin_with_data, true, HANDSHAKE, {WRITE, .seq = 1500}, {SHUTDOWN}, {OUT, A, 
      {OUT, F | A | P, 1001, 1, 500}, {SILENCE}, {IN, A, 1, 1502}, {EVENT, TCP_EVENT_DRAINED},
      {STATE, .name = "FIN-WAIT-2"})
 
+/* -- TIME-WAIT ---- */
+#define SERVED                                                                                                         \
+    {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1}, {IN, A, 1, 1}, {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED},           \
+    {SHUTDOWN}, {OUT, F | A, 1, 1}, {IN, F | A, 1, 2}, {EVENT, TCP_EVENT_DRAINED | TCP_EVENT_EOF}, {OUT, A, 2, 2},      \
+    {STATE, .name = "TIME-WAIT"}
+/* RFC 9293 section 3.6.1: a SYN beyond all that was sent opens anew, one that is old is answered as the old one would */
+CASE(time_wait_again, false, SERVED, {IN, S, 5000, NO_ACK}, {OUT, S | A, 0, 5001}, {IN, A, 5001, 1},
+     {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED})
+CASE(time_wait_old_syn, false, SERVED, {IN, S, 0, NO_ACK}, {OUT, A, 2, 2}, {SILENCE})
+/* RFC 1337: a reset does not end it */
+CASE(time_wait_reset, false, SERVED, {IN, R, 2, NO_ACK}, {SILENCE}, {IN, F | A, 1, 2}, {OUT, A, 2, 2},
+     {WAIT, .seq = 59000}, {IN, F | A, 1, 2}, {OUT, A, 2, 2}, {WAIT, .seq = 61000}, {IN, F | A, 1, 2}, {OUT, R, 2, 0})
+/* RFC 6191: the timestamp tells a new SYN from an old one, whatever its number */
+CASE(time_wait_stamps, false, {IN, S, 0, NO_ACK, .ts = 1000}, {OUT, S | A, 0, 1}, {IN, A, 1, 1, .ts = 1001},
+     {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED}, {SHUTDOWN}, {OUT, F | A, 1, 1}, {IN, F | A, 1, 2, .ts = 1002},
+     {EVENT, TCP_EVENT_DRAINED | TCP_EVENT_EOF}, {OUT, A, 2, 2}, {STATE, .name = "TIME-WAIT"},
+     {IN, S, 5000, NO_ACK, .ts = 1002}, {OUT, A, 2, 2}, {IN, S, -5000, NO_ACK, .ts = 1003}, {OUT, S | A, 0, -4999})
+
 /* -- resets ---- */
 CASE(abort_once, true, HANDSHAKE, {WRITE, .seq = 10}, {OUT, A | P, 1, 1, 10}, {ABORT}, {OUT, R | A, 11, 1}, {SILENCE},
      {WAIT, .seq = 100000}, {SILENCE})
@@ -338,6 +356,7 @@ CASE(reset_far, true, HANDSHAKE, {IN, R, 10000000, NO_ACK}, {SILENCE}, {EVENT}, 
 /* RFC 5961 sections 4.2 and 5.2 */
 CASE(syn_in_window, true, HANDSHAKE, {IN, S, 20, NO_ACK}, {OUT, A, 1, 1}, {STATE, .name = "ESTABLISHED"})
 CASE(ack_of_future, true, HANDSHAKE, {IN, A, 1, 5, 10}, {OUT, A, 1, 1}, {EVENT})
+CASE(ack_of_long_ago, true, HANDSHAKE, {IN, A, 1, -70000, 10}, {OUT, A, 1, 1}, {EVENT})
 CASE(unknown_connection, false, {IN, A, 5, 77}, {OUT, R, 77, 0}, {IN, R, 5, NO_ACK}, {SILENCE})
 
 /* -- receiving ---- */
@@ -352,10 +371,23 @@ CASE(duplicate, true, HANDSHAKE, {IN, A, 1, 1, 1000}, {WAIT, .seq = 40}, {OUT, A
 CASE(overlap, true, HANDSHAKE, {IN, A, 501, 1, 1000}, {OUT, A, 1, 1, .sack = {{501, 1501}}}, {IN, A, 1, 1, 1000},
      {OUT, A, 1, 1501, .sack = {{501, 1001}}}, {READ, .seq = 1500})
 /* a sender without SACK counts our repeats: each segment beyond the hole gets one, also when they come together */
-CASE(repeats, true, HANDSHAKE, {IN, A, 1001, 1, 1000}, {IN, A, 2001, 1, 1000}, {IN, A, 3001, 1, 1000},
-     {OUT, A, 1, 1, .sack = {{1001, 4001}}}, {OUT, A, 1, 1, .sack = {{1001, 4001}}},
-     {OUT, A, 1, 1, .sack = {{1001, 4001}}}, {SILENCE}, {IN, A, 1, 1, 1000}, {OUT, A, 1, 4001}, {SILENCE},
-     {READ, .seq = 4000})
+CASE(repeats, true, {OUT, S, 0, 0}, {IN, S | A, 0, 1, .no_sack = true}, {EVENT, TCP_EVENT_CONNECTED}, {OUT, A, 1, 1},
+     {IN, A, 1001, 1, 1000}, {IN, A, 2001, 1, 1000}, {IN, A, 3001, 1, 1000}, {OUT, A, 1, 1}, {OUT, A, 1, 1},
+     {OUT, A, 1, 1}, {SILENCE}, {IN, A, 1, 1, 1000}, {OUT, A, 1, 4001}, {SILENCE}, {READ, .seq = 4000})
+/* with SACK one says it all; but each range that changed comes first in one of its own, in their order, and is repeated
+ * in the next ones */
+CASE(together, true, HANDSHAKE, {IN, A, 1001, 1, 1000}, {IN, A, 2001, 1, 1000}, {IN, A, 3001, 1, 1000},
+     {OUT, A, 1, 1, .sack = {{1001, 4001}}}, {SILENCE}, {IN, A, 5001, 1, 1000}, {IN, A, 7001, 1, 1000},
+     {IN, A, 8001, 1, 1000}, {OUT, A, 1, 1, .sack = {{5001, 6001}, {1001, 4001}}},
+     {OUT, A, 1, 1, .sack = {{7001, 9001}, {5001, 6001}, {1001, 4001}}}, {SILENCE}, {IN, A, 9001, 1, 1000},
+     {IN, A, 4001, 1, 1000}, {OUT, A, 1, 1, .sack = {{7001, 10001}, {1001, 6001}}},
+     {OUT, A, 1, 1, .sack = {{1001, 6001}, {7001, 10001}}}, {SILENCE})
+#define EARLY(n) {IN, A, (n) * 1000L + 1, 1, 1000}
+/* and of many an eighth: what leaves at the same moment says nothing more, but keeps the other's sending even */
+CASE(stretched, true, HANDSHAKE, EARLY(1), EARLY(2), EARLY(3), EARLY(4), EARLY(5), EARLY(6), EARLY(7), EARLY(8),
+     EARLY(9), EARLY(10), EARLY(11), EARLY(12), EARLY(13), EARLY(14), EARLY(15), EARLY(16), EARLY(17),
+     {OUT, A, 1, 1, .sack = {{1001, 18001}}}, {OUT, A, 1, 1, .sack = {{1001, 18001}}},
+     {OUT, A, 1, 1, .sack = {{1001, 18001}}}, {SILENCE})
 CASE(keepalive_answered, true, HANDSHAKE, {IN, A, 0, 1}, {OUT, A, 1, 1}, {SILENCE})
 
 /* RFC 7323: MSS is less by the option, an older timestamp is a repeat, one missing is no segment of ours */
@@ -371,6 +403,26 @@ CASE(tail_probe, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}, {O
      {WAIT, .seq = 19}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A | P, 1001, 1, 1000}, {WAIT, .seq = 199}, {SILENCE},
      {WAIT, .seq = 1}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 400}, {OUT, A, 1, 1, 536}, {WAIT, .seq = 10},
      {IN, A, 1, 537}, {OUT, A, 537, 1, 464}, {OUT, A, 1001, 1, 536}, {IN, A, 1, 2001}, {EVENT, TCP_EVENT_DRAINED})
+/* RFC 6298 section 5.5: each timeout doubles the wait */
+CASE(backoff, true, HANDSHAKE, {WRITE, .seq = 100}, {OUT, A | P, 1, 1, 100}, {WAIT, .seq = 199}, {SILENCE},
+     {WAIT, .seq = 1}, {OUT, A | P, 1, 1, 100}, {WAIT, .seq = 399}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A | P, 1, 1, 100},
+     {WAIT, .seq = 799}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A | P, 1, 1, 100}, {IN, A, 1, 101},
+     {EVENT, TCP_EVENT_DRAINED}, {WRITE, .seq = 100}, {OUT, A | P, 101, 1, 100}, {IN, A, 1, 201})
+/* RFC 6928: ten segments, and then nothing until an answer comes; or for RFC 8985 section 7.3 a probe, with new data */
+#define FLIGHT                                                                                                         \
+    {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000}, {OUT, A, 2001, 1, 1000}, {OUT, A, 3001, 1, 1000},                   \
+    {OUT, A, 4001, 1, 1000}, {SILENCE}, {WAIT, .seq = 10}, {OUT, A, 5001, 1, 1000}, {OUT, A, 6001, 1, 1000},           \
+    {OUT, A, 7001, 1, 1000}, {OUT, A, 8001, 1, 1000}, {OUT, A, 9001, 1, 1000}, {SILENCE}
+CASE(initial_window, true, HANDSHAKE, {WRITE, .seq = 20000}, FLIGHT, {WAIT, .seq = 19}, {SILENCE}, {WAIT, .seq = 1},
+     {OUT, A, 10001, 1, 1000}, {SILENCE})
+/* RFC 6937: the window of 12 shall become 8.4. The first repeat goes at once, then one out for each one in */
+CASE(rate_reduction, true, HANDSHAKE, {WRITE, .seq = 20000}, FLIGHT, {WAIT, .seq = 5},
+     {IN, A, 1, 1, .sack = {{1001, 2001}}}, {OUT, A, 10001, 1, 1000}, {WAIT, .seq = 1},
+     {IN, A, 1, 1, .sack = {{1001, 3001}}}, {OUT, A, 11001, 1, 1000}, {WAIT, .seq = 1},
+     {IN, A, 1, 1, .sack = {{1001, 4001}}}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 1},
+     {IN, A, 1, 1, .sack = {{1001, 5001}}}, {SILENCE}, {WAIT, .seq = 1}, {IN, A, 1, 1, .sack = {{1001, 6001}}},
+     {OUT, A, 12001, 1, 1000}, {SILENCE}, {WAIT, .seq = 1}, {IN, A, 1, 1, .sack = {{1001, 7001}}},
+     {OUT, A, 13001, 1, 1000}, {SILENCE})
 /* RACK: three later ones arrived, so the first is lost now */
 CASE(fast_repair, true, HANDSHAKE, {WRITE, .seq = 6000}, {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000},
      {OUT, A, 2001, 1, 1000}, {OUT, A, 3001, 1, 1000}, {OUT, A, 4001, 1, 1000}, {SILENCE}, {WAIT, .seq = 2},
@@ -472,6 +524,63 @@ static void backlog(void **state)
     finish();
 }
 
+/* what one peer floods costs another neither its resets nor its challenges */
+static void budgets(void **state)
+{
+    static const struct line opening[] = {HANDSHAKE, {END}};
+    static const struct line quiet[] = {{SILENCE}, {END}};
+    static const struct line near[] = {{IN, R, 2, NO_ACK}, {END}};
+    struct tcp_peer other, *peer;
+    struct tcp_header h = {.src_port = 9, .dst_port = 9, .flags = A};
+    uint8_t buf[2048], packet[100];
+    size_t len = 0, resets = 0, ip;
+
+    (void)state;
+    begin(true);
+    play("budgets", opening);
+    tcp_peer_init(&other, t.stack, NULL, 1280);
+    ip = ip_header_write(packet, &t.remote.addr, &t.local.addr, IP_PROTOCOL_TCP, TCP_HEADER_MIN);
+    tcp_header_write(&h, packet + ip);
+    tcp_checksum_put(packet + ip, TCP_HEADER_MIN,
+                     ip_pseudo_sum(&t.remote.addr, &t.local.addr, IP_PROTOCOL_TCP, TCP_HEADER_MIN));
+    for (int i = 0; i < 1000; i++)
+        tcp_stack_input(t.stack, &other, packet, ip + TCP_HEADER_MIN, t.now);
+    tcp_stack_input(t.stack, &t.peer, packet, ip + TCP_HEADER_MIN, t.now);
+    while ((len = tcp_stack_output(t.stack, buf, sizeof(buf), &peer, t.now)) > 0)
+        resets += peer == &t.peer ? 1000 : 1;
+    assert_in_range(resets, 1001, 1100);
+
+    uint64_t before, after;
+    struct tcp_stack_stats stats;
+
+    tcp_stack_stats(t.stack, &stats);
+    before = stats.challenges;
+    for (int i = 0; i < 1000; i++)
+        play("budgets, near", near);
+    tcp_stack_stats(t.stack, &stats);
+    after = stats.challenges;
+    assert_int_equal(after - before, 100);
+    segment_out(&h, &len);
+    play("budgets, quiet", quiet);
+    tcp_peer_deinit(&other, t.now);
+    finish();
+}
+
+/* a connection that rests has nothing to be called for but its keepalive, and holds no memory but itself */
+static void idle(void **state)
+{
+    static const struct line lines[] = {HANDSHAKE, {WRITE, .seq = 1000}, {OUT, A | P, 1, 1, 1000}, {IN, A, 1, 1001, 500},
+                                        {EVENT, TCP_EVENT_READABLE | TCP_EVENT_DRAINED}, {READ, .seq = 500},
+                                        {WAIT, .seq = 40}, {OUT, A, 1001, 501}, {WAIT, .seq = 11000}, {SILENCE}, {END}};
+
+    (void)state;
+    begin(true);
+    play("idle", lines);
+    assert_int_equal(t.pool.chunks_out, 0);
+    assert_in_range(tcp_stack_deadline(t.stack) - t.now, 7188 * TS_S, 7190 * TS_S);
+    finish();
+}
+
 /* a peer that goes takes its connections along; their owners hear of it and may still hold them */
 static void peer_gone(void **state)
 {
@@ -508,7 +617,11 @@ int main(void)
         cmocka_unit_test(silly_window),      cmocka_unit_test(user_timeout),     cmocka_unit_test(keepalive),
         cmocka_unit_test(paws),              cmocka_unit_test(timestamp_mss),
         cmocka_unit_test(blocked),           cmocka_unit_test(backlog),          cmocka_unit_test(peer_gone),
-        cmocka_unit_test(spurious_timeout),
+        cmocka_unit_test(spurious_timeout),  cmocka_unit_test(together),         cmocka_unit_test(stretched),
+        cmocka_unit_test(ack_of_long_ago),   cmocka_unit_test(time_wait_again),  cmocka_unit_test(time_wait_old_syn),
+        cmocka_unit_test(time_wait_reset),   cmocka_unit_test(time_wait_stamps), cmocka_unit_test(backoff),
+        cmocka_unit_test(initial_window),    cmocka_unit_test(rate_reduction),   cmocka_unit_test(budgets),
+        cmocka_unit_test(idle),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
