@@ -16,12 +16,14 @@
 #include "ingress/feed/feed_row.h"
 #include "ingress/route/route_diff.h"
 
+#define DROPPED_A_STEP 8
 #define EVENTS_MAX  1024 /* waiting to be taken, before a slice ends early */
 #define SAID_AT_ONCE 20  /* log lines about rows; then one a second */
 
 enum phase {
     IDLE = 0,
     STAGING,  /* between BEGIN and END */
+    DROPPING, /* what was staged is not wanted */
     ENTERING, /* staged rows go in */
     SWEEPING, /* what it did not name goes out */
 };
@@ -76,13 +78,17 @@ struct feed_map *feed_map_new(const struct feed_map_config *config)
     return m;
 }
 
-static void staged_drop(struct feed_map *m)
+/* drop - so many of the staged rows; a million at once would take long. Returns whether there are more */
+static bool staged_drop(struct feed_map *m, size_t rows)
 {
-    for (size_t i = 0; i < m->staged_count; i++)
-        route_node_put(m->staged[i].row);
+    for (; rows > 0 && m->staged_count > m->at; rows--)
+        route_node_put(m->staged[--m->staged_count].row);
+    if (m->staged_count > m->at)
+        return true;
     free(m->staged);
     m->staged = NULL;
     m->staged_count = m->staged_room = m->at = 0;
+    return false;
 }
 
 static void waiting_drop(struct feed_map *m, struct waiting *w)
@@ -101,7 +107,7 @@ void feed_map_free(struct feed_map *m)
 
     if (!m)
         return;
-    staged_drop(m);
+    staged_drop(m, SIZE_MAX);
     while (m->first)
         waiting_drop(m, m->first);
     while (feed_map_event(m, &event))
@@ -119,7 +125,7 @@ const struct feed_map_stats *feed_map_stats(const struct feed_map *m)
 
 bool feed_map_busy(const struct feed_map *m)
 {
-    return m->phase >= ENTERING;
+    return m->phase >= DROPPING;
 }
 
 void feed_map_resume(struct feed_map *m, uint64_t revision)
@@ -455,7 +461,7 @@ bool feed_map_take_row(struct feed_map *m, const struct route_node *row)
 
 static void snapshot_begin(struct feed_map *m)
 {
-    staged_drop(m);
+    staged_drop(m, SIZE_MAX); /* of a source that begins again without a word: none of ours does */
     m->phase = STAGING;
     m->serial++;
     m->unknown = m->lost = false;
@@ -463,8 +469,7 @@ static void snapshot_begin(struct feed_map *m)
 
 static void snapshot_abort(struct feed_map *m)
 {
-    staged_drop(m);
-    m->phase = IDLE;
+    m->phase = DROPPING;
     m->stats.aborted++;
 }
 
@@ -485,8 +490,7 @@ static bool refused(struct feed_map *m, const struct feed_op *op, ts_t now)
     else
         return false;
     m->stats.refused++;
-    staged_drop(m);
-    m->phase = IDLE;
+    m->phase = DROPPING;
     return true;
 }
 
@@ -537,7 +541,7 @@ static void step_sweep(struct feed_map *m)
 
 static void snapshot_done(struct feed_map *m)
 {
-    staged_drop(m);
+    staged_drop(m, 0); /* all are in the table, or wait */
     m->phase = IDLE;
     m->stats.snapshots++;
     m->stats.revision = m->revision;
@@ -546,7 +550,10 @@ static void snapshot_done(struct feed_map *m)
 bool feed_map_step(struct feed_map *m, size_t rows, uint64_t unix_now, ts_t now)
 {
     for (; rows > 0 && feed_map_busy(m) && m->events_count < EVENTS_MAX; rows--) {
-        if (m->phase == ENTERING && m->at < m->staged_count)
+        if (m->phase == DROPPING) {
+            if (!staged_drop(m, DROPPED_A_STEP))
+                m->phase = IDLE;
+        } else if (m->phase == ENTERING && m->at < m->staged_count)
             step_enter(m, unix_now, now);
         else if (m->phase == ENTERING)
             m->phase = SWEEPING;
@@ -618,7 +625,7 @@ bool feed_map_take(struct feed_map *m, const struct feed_op *op, uint64_t unix_n
         if (!staging)
             break;
         snapshot_end(m, op, now);
-        if (feed_map_busy(m))
+        if (m->phase == ENTERING)
             m->stats.told_at = now;
         break;
     case FEED_OP_ABORT:

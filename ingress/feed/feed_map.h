@@ -75,7 +75,7 @@ bool feed_map_take(struct feed_map *map, const struct feed_op *op, uint64_t unix
 /* feed_map_take_row - a PUT within a snapshot whose row is made already (the reference is taken). */
 bool feed_map_take_row(struct feed_map *map, const struct route_node *row);
 
-/* feed_map_busy - a snapshot is being put in force. feed_map_step - so many rows of it. Returns whether it is still busy;
+/* feed_map_busy - a snapshot is being put in force, or thrown away. feed_map_step - so many rows of it. Returns whether it is still busy;
  * it stops early when many events wait to be taken. */
 bool feed_map_busy(const struct feed_map *map);
 bool feed_map_step(struct feed_map *map, size_t rows, uint64_t unix_now, ts_t now);

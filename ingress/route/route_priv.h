@@ -8,6 +8,7 @@
 #define ROUTE_ROUTE_PRIV_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "common/base/map.h"
 #include "ingress/route/route_index.h"

@@ -369,6 +369,7 @@ static void do_snapshot(void)
     }
     if (dice(6) == 0) {
         take(&(struct feed_op){.kind = FEED_OP_ABORT});
+        settle();
         return;
     }
     size_t nodes = 0;
@@ -377,8 +378,10 @@ static void do_snapshot(void)
         nodes += w.nodes[id].in;
     bool believed = (!revision || revision >= w.revision) && (count > 0 || nodes == 0);
 
+    uint64_t refused = feed_map_stats(w.map)->refused;
+
     take(&(struct feed_op){.kind = FEED_OP_END, .revision = revision});
-    if (believed != feed_map_busy(w.map))
+    if (believed != (feed_map_stats(w.map)->refused == refused))
         fail(believed ? "a snapshot was not believed" : "a snapshot was believed that should not be");
     settle();
     if (!believed)
