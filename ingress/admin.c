@@ -9,6 +9,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/net/stream.h"
+#include "ingress/admin_status.h"
 #include "ingress/probe.h"
 
 struct client {
@@ -28,6 +29,7 @@ struct admin {
     struct loop_poll poll;
     int listen_fd;
     struct workers *workers;
+    struct feed_host *feed;
     struct generation *generation; /* with a reference; NULL before the first */
     struct client *clients;
     size_t clients_count;
@@ -37,6 +39,7 @@ struct admin {
 struct metrics_round {
     struct client *client; /* NULL: gone */
     unsigned awaited;
+    bool status; /* else metrics */
     struct metrics_sample sum;
 };
 
@@ -141,13 +144,35 @@ static void run_probe(struct client *c, const json_t *request, ts_t now)
 
 static void run_lines(struct client *c, ts_t now);
 
+static json_t *metrics_answer(const struct metrics_round *round)
+{
+    struct admin *admin = round->client->admin;
+    struct feed_report feed;
+
+    feed_host_report(admin->feed, &feed, loop_now());
+    char *text = metrics_text(&round->sum, admin->generation, admin->workers->count, &feed);
+    json_t *answer = text ? json_pack("{s:s}", "metrics", text) : NULL;
+
+    free(text);
+    return answer;
+}
+
+static json_t *status_answer(const struct metrics_round *round)
+{
+    struct admin *admin = round->client->admin;
+    struct feed_report feed;
+    ts_t now = loop_now();
+
+    feed_host_report(admin->feed, &feed, now);
+    return json_pack("{s:o}", "status", admin_status(&round->sum, admin->generation, &feed, now));
+}
+
 static void round_done(struct metrics_round *round)
 {
     struct client *c = round->client;
 
     if (c) {
-        char *text = metrics_text(&round->sum, c->admin->generation, c->admin->workers->count, loop_wall());
-        json_t *answer = text ? json_pack("{s:s}", "metrics", text) : NULL;
+        json_t *answer = round->status ? status_answer(round) : metrics_answer(round);
 
         c->round = NULL;
         if (answer)
@@ -155,7 +180,6 @@ static void round_done(struct metrics_round *round)
         else
             say_error(c, err_str(ERR_NOMEM));
         json_decref(answer);
-        free(text);
     }
     free(round);
 }
@@ -176,18 +200,17 @@ void admin_sampled(struct admin *admin, struct metrics_mail *mail)
         run_lines(c, loop_now()); /* the next request may wait */
 }
 
-static void run_metrics(struct client *c, const json_t *request, ts_t now)
+static void run_round(struct client *c, bool status)
 {
     struct workers *workers = c->admin->workers;
     struct metrics_round *round = c->admin->generation ? calloc(1, sizeof(*round)) : NULL;
 
-    (void)request;
-    (void)now;
     if (!round) {
         say_error(c, c->admin->generation ? err_str(ERR_NOMEM) : "the server is starting");
         return;
     }
     round->client = c;
+    round->status = status;
     c->round = round;
     for (unsigned i = 0; i < workers->count; i++) {
         struct metrics_mail *mail = calloc(1, sizeof(*mail));
@@ -204,12 +227,27 @@ static void run_metrics(struct client *c, const json_t *request, ts_t now)
         round_done(round);
 }
 
+static void run_metrics(struct client *c, const json_t *request, ts_t now)
+{
+    (void)request;
+    (void)now;
+    run_round(c, false);
+}
+
+static void run_status(struct client *c, const json_t *request, ts_t now)
+{
+    (void)request;
+    (void)now;
+    run_round(c, true);
+}
+
 static const struct command {
     const char *name;
     void (*run)(struct client *client, const json_t *request, ts_t now);
 } commands[] = {
     {"probe", run_probe},
     {"metrics", run_metrics},
+    {"status", run_status},
 };
 
 static void run(struct client *c, const char *line, size_t len, ts_t now)
@@ -300,7 +338,7 @@ static void on_listener(struct loop_poll *poll, bool readable, bool writable, ts
 
 /* ---- life ---- */
 
-struct admin *admin_new(struct loop *loop, int listen_fd, struct workers *workers)
+struct admin *admin_new(struct loop *loop, int listen_fd, struct workers *workers, struct feed_host *feed)
 {
     struct admin *admin = calloc(1, sizeof(*admin));
 
@@ -312,6 +350,7 @@ struct admin *admin_new(struct loop *loop, int listen_fd, struct workers *worker
     admin->loop = loop;
     admin->listen_fd = listen_fd;
     admin->workers = workers;
+    admin->feed = feed;
     loop_poll_set(&admin->poll, UV_READABLE);
     return admin;
 }

@@ -6,6 +6,8 @@
  *      < {"step": "result", "status": "ok"}
  *      > {"command": "metrics"}
  *      < {"metrics": "# HELP …"}                                          Prometheus text, see metrics.h
+ *      > {"command": "status"}
+ *      < {"status": {…}}                                                  how the feed is, see admin_status.h
  *      < {"error": "…"}                                                   instead, for what is no request
  *
  * The socket's file permissions say who may ask. One request at a time a client, a few clients at a time; who does not
@@ -13,6 +15,7 @@
 #ifndef INGRESS_ADMIN_H
 #define INGRESS_ADMIN_H
 
+#include "ingress/feed_host.h"
 #include "ingress/metrics.h"
 #include "ingress/probe_offer.h"
 #include "ingress/worker.h"
@@ -22,9 +25,9 @@
 
 struct admin;
 
-/* admin_new - answers on listen_fd, which is taken. workers are borrowed. NULL: out of memory, or libuv's refusal; then
+/* admin_new - answers on listen_fd, which is taken. workers and feed are borrowed. NULL: out of memory, or libuv's refusal; then
  * listen_fd is closed. */
-struct admin *admin_new(struct loop *loop, int listen_fd, struct workers *workers);
+struct admin *admin_new(struct loop *loop, int listen_fd, struct workers *workers, struct feed_host *feed);
 
 /* admin_generation - what is in force from now on; takes a reference. Before the first one every request is refused. */
 void admin_generation(struct admin *admin, struct generation *generation);

@@ -25,6 +25,8 @@ static const char *const texts[REASON_COUNT] = {
                                   "name (NAME:PORT); a listener on another port needs public_port.",
     [REASON_NOT_OPTED_IN] = "Set funnel.admin to true and funnel.node to true or \"ask\" in the node's row of the "
                             "feed; if the node has expired, renew `expires`.",
+    [REASON_FEED_STALE] = "Bring the feed back: `funnel-ingress status` says what is wrong with it. Or raise "
+                          "feed.stale_limit.",
     [REASON_LIMIT_TOTAL] = "Raise limits.connections or limits.pending_hellos, or find who holds so many.",
     [REASON_LIMIT_SOURCE] = "Raise limits.connections_per_source if that many visitors share an address.",
     [REASON_LIMIT_NODE] = "Raise limits.connections_per_node, or limits.connections in the node's row.",

@@ -101,7 +101,7 @@ static void offer_failed(struct flow *flow, ts_t now)
     if (!v->visit.probe && reason_retry(reason) && now < v->deadline && !worker->stopping) {
         struct route_match match;
         enum route_result found =
-            route_find(worker->generation->routes, v->route_name, strlen(v->route_name), v->route_port,
+            route_find(worker_routes(worker), v->route_name, strlen(v->route_name), v->route_port,
                        loop_wall() / TS_S, &match);
 
         if (found == ROUTE_OK && v->attempt < match.count) {

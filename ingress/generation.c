@@ -1,6 +1,5 @@
 #include "ingress/generation.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,9 +7,6 @@
 #include "common/base/err.h"
 #include "common/crypto/key.h"
 #include "common/crypto/secret.h"
-#include "common/net/loop.h"
-#include "ingress/feed/feed_document.h"
-#include "ingress/feed/feed_file.h"
 
 static const struct generation_key *key_of(const struct generation_key *keys, size_t count, const char *identity,
                                            bool previous)
@@ -55,22 +51,6 @@ static bool make_identity(struct generation *g, struct identity *out, const stru
     return true;
 }
 
-static int read_feed(const char *path, struct rng *rng, struct config_errors *errors, struct route_table **out)
-{
-    struct map_seed seed;
-    char *text;
-    size_t len;
-    int rc = feed_file_read(path, &text, &len, errors);
-
-    if (rc != 0)
-        return rc;
-    rng_fill(rng, &seed, sizeof(seed));
-    rc = feed_document_parse(path, text, len, &seed, errors, out);
-    feed_file_free(text, len);
-    malloc_trim(0); /* what parsing took is as much as the table */
-    return rc;
-}
-
 /* make_identities - false: errors filled, or out of memory. */
 static bool make_identities(struct generation *g, const struct generation_key *keys, size_t keys_count,
                             struct config_errors *errors)
@@ -107,27 +87,6 @@ struct generation *generation_load(uint32_t number, const char *config_name, con
     return NULL;
 }
 
-int generation_read_feed(struct generation *g, struct rng *rng, struct config_errors *errors)
-{
-    int rc = read_feed(g->config->feed.path, rng, errors, &g->routes);
-
-    if (rc == 0)
-        g->feed_read_wall_ns = loop_wall();
-    return rc;
-}
-
-struct generation *generation_new(uint32_t number, const char *config_name, const char *text, size_t len,
-                                  const struct generation_key *keys, size_t keys_count, struct rng *rng,
-                                  struct config_errors *errors)
-{
-    struct generation *g = generation_load(number, config_name, text, len, keys, keys_count, errors);
-
-    if (g && generation_read_feed(g, rng, errors) == 0)
-        return g;
-    generation_put(g);
-    return NULL;
-}
-
 struct generation *generation_get(struct generation *g)
 {
     atomic_fetch_add_explicit(&g->references, 1, memory_order_relaxed);
@@ -142,10 +101,8 @@ void generation_put(struct generation *g)
         free(g->identities[i].name);
     free(g->identities);
     secret_free(g->private_keys);
-    route_table_put(g->routes);
     ingress_config_free(g->config);
     free(g);
-    malloc_trim(0); /* a table is large, and what was cut into small pieces does not go back by itself */
 }
 
 const struct identity *generation_identity(const struct generation *g, const char *tailnet)

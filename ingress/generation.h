@@ -1,7 +1,7 @@
-/* generation.h - one configuration with all that belongs to it: settings, identities, routes. Immutable, counted.
+/* generation.h - one configuration with all that belongs to it: settings and identities. Immutable, counted.
  *
  * A reload builds a second one and swaps it in worker by worker; whoever still works with the old one holds a
- * reference. */
+ * reference. The map of nodes is not part of it: that changes row by row (route_table.h). */
 #ifndef INGRESS_GENERATION_H
 #define INGRESS_GENERATION_H
 
@@ -11,7 +11,6 @@
 #include "common/config/config_errors.h"
 #include "common/tunnel/tunnel.h"
 #include "ingress/ingress_config.h"
-#include "ingress/route/route.h"
 
 struct identity {
     char *name;
@@ -32,8 +31,6 @@ struct generation {
     size_t identities_count;
     uint8_t (*private_keys)[WG_KEY_BYTES]; /* all of theirs, in one guarded block, read-only */
     size_t private_keys_count;
-    struct route_table *routes;
-    uint64_t feed_read_wall_ns;
 };
 
 /* A private key as it came from the supervisor. */
@@ -43,23 +40,12 @@ struct generation_key {
     const uint8_t *key;
 };
 
-/* generation_load - parse the config text and join it with the keys; no routes yet. Opens no file.
+/* generation_load - parse the config text and join it with the keys. Opens no file.
  * errors  every problem found, for the operator
  * Returns the generation with one reference, or NULL with errors filled. */
 struct generation *generation_load(uint32_t number, const char *config_name, const char *text, size_t len,
                                    const struct generation_key *keys, size_t keys_count, struct config_errors *errors);
 
-/* generation_read_feed - its routes, from the feed file. Blocks for as long as that takes. Once, before anyone shares
- * the generation.
- * rng  seeds the route table's hash
- * 0; -EACCES: the feed may not be read from here; or another negative error. With errors filled. */
-int generation_read_feed(struct generation *g, struct rng *rng, struct config_errors *errors)
-    __attribute__((warn_unused_result));
-
-/* generation_new - both. */
-struct generation *generation_new(uint32_t number, const char *config_name, const char *text, size_t len,
-                                  const struct generation_key *keys, size_t keys_count, struct rng *rng,
-                                  struct config_errors *errors);
 struct generation *generation_get(struct generation *g);
 void generation_put(struct generation *g); /* NULL allowed; wipes keys with the last reference */
 

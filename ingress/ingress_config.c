@@ -218,6 +218,9 @@ static const struct config_field feed_fields[] = {
      .help = "the file of nodes, see docs/feed.md"},
     {"revoked_streams", CONFIG_ENUM, CONFIG_AT(struct ingress_config_feed, revoked_streams), .def = "end",
      .words = revoked_words, .help = "live streams of a node whose opt-in is withdrawn"},
+    {"stale_limit", CONFIG_DURATION, CONFIG_AT(struct ingress_config_feed, stale_limit_ns), .def = "0s", .min = 0,
+     .max = 366 * DAY, .help = "a feed that was silent for longer is not believed: visitors are refused; 0s: its last "
+                               "word counts until it speaks again"},
 };
 static CONFIG_TABLE(feed, struct ingress_config_feed, "feed of nodes", NULL);
 

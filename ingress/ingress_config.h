@@ -97,6 +97,7 @@ struct ingress_config_feed {
     enum ingress_config_feed_type type;
     const char *path;
     enum ingress_config_revoked revoked_streams;
+    uint64_t stale_limit_ns; /* 0: the last good map is served for ever */
 };
 
 struct ingress_config_limits {

@@ -98,6 +98,7 @@ static void link_free(struct link *link, ts_t now)
     BUG_ON(link->flows);
     tunnel_peer_free(link->peer, now);
     generation_put(link->generation);
+    route_node_put(link->row);
     free(link);
 }
 
@@ -158,12 +159,15 @@ static bool same_peer(const struct link *link, const struct route_node *row, con
            memcmp(was->addrs, identity->addrs, identity->addrs_count * sizeof(struct addr)) == 0;
 }
 
-/* the link belongs to the worker's present generation, where this is its row */
+/* from here on the link goes by this row and the worker's present generation */
 static void adopt(struct link *link, const struct route_node *row)
 {
     struct worker *worker = link->worker;
+    const struct route_node *was = link->row;
 
-    link->row = row;
+    link->row = route_node_get(row);
+    route_node_put(was); /* after: it may be the same */
+    generation_put(link->generation);
     link->generation = generation_get(worker->generation);
     timerq_arm(&worker->expiries, &link->expiry, row->expires ? row->expires : TS_NEVER);
 }
@@ -176,7 +180,6 @@ static void refresh(struct link *link, const struct route_node *row, ts_t now)
 
     tunnel_peer_endpoints_set(link->peer, endpoints, count);
     tunnel_peer_keepalive_set(link->peer, keepalive_of(worker, row, link->guided), now);
-    generation_put(link->generation);
     adopt(link, row);
 }
 
@@ -211,6 +214,11 @@ struct link *link_get(struct worker *worker, const struct route_node *row, int *
     *err = 0;
     if (link)
         return link;
+    row = route_table_watch(worker->all->routes, row);
+    if (!row) {
+        *err = ERR_NOT_FOUND;
+        return NULL;
+    }
     const struct identity *identity = generation_identity(worker->generation, row->tailnet);
 
     link = revive(worker, row, identity, now);
@@ -250,16 +258,22 @@ static bool closed(const struct route_node *row)
     return !route_node_open(row, loop_wall() / TS_S);
 }
 
-static void on_generation(struct link *link, ts_t now)
+static void remove_node(struct link *link, ts_t now)
+{
+    log_info("node", "event=removed node=\"%s\" flows=%zu", link->row->id, link->flows_count);
+    retire(link, now);
+}
+
+static const struct route_node *row_now(struct worker *worker, const char *id)
+{
+    return route_node_by_id(worker_routes(worker), id, strlen(id));
+}
+
+/* the row or the generation is another one */
+static void renew(struct link *link, const struct route_node *row, ts_t now)
 {
     struct worker *worker = link->worker;
-    const struct route_node *row = route_node_by_id(worker->generation->routes, link->row->id, strlen(link->row->id));
 
-    if (!row) {
-        log_info("node", "event=removed node=\"%s\" flows=%zu", link->row->id, link->flows_count);
-        retire(link, now);
-        return;
-    }
     if (closed(row))
         withdraw(link, now);
     if (same_peer(link, row, generation_identity(worker->generation, row->tailnet))) {
@@ -270,6 +284,45 @@ static void on_generation(struct link *link, ts_t now)
         stop_flows(link, REASON_NODE_LOST, now);
         retire(link, now);
     }
+}
+
+void links_changed(struct worker *worker, const struct route_node *row, ts_t now)
+{
+    struct link *link = find(worker, row->id);
+    const struct route_node *is = link ? row_now(worker, row->id) : NULL;
+
+    if (is && is != link->row) /* without: it has left meanwhile, and that mail is on its way */
+        renew(link, is, now);
+    route_node_put(row);
+}
+
+void links_removed(struct worker *worker, const struct route_node *row, ts_t now)
+{
+    struct link *link = find(worker, row->id);
+
+    if (link)
+        remove_node(link, now);
+    route_node_put(row);
+}
+
+void links_revoked(struct worker *worker, const struct route_node *row, ts_t now)
+{
+    struct link *link = find(worker, row->id);
+
+    if (link) {
+        withdraw(link, now);
+        if (!row_now(worker, row->id))
+            remove_node(link, now);
+    }
+    route_node_put(row);
+}
+
+static void on_generation(struct link *link, ts_t now)
+{
+    const struct route_node *row = row_now(link->worker, link->row->id);
+
+    if (row) /* else its mail is on its way */
+        renew(link, row, now);
 }
 
 struct collect {

@@ -1,8 +1,8 @@
 /* link.h - a connected node: its peer in the tunnel, its row in the feed, the flows that reach it. One worker's.
  *
  * Configured nodes are rows of the route table and nothing else; a link is made when the first visitor is offered or
- * when the node calls. After a reload each link looks its row up again: it goes on, or it is retired. A retired link
- * gets no new offers and lives until its last flow has ended. SHELL (no I/O of its own, but of the worker's world). */
+ * when the node calls. From then on the table's writer tells the worker what becomes of the row, by mail: the link goes
+ * on with the new one, or it is retired. A retired link gets no new offers and lives until its last flow has ended. SHELL (no I/O of its own, but of the worker's world). */
 #ifndef INGRESS_LINK_H
 #define INGRESS_LINK_H
 
@@ -11,8 +11,8 @@
 struct link {
     struct map_node by_id;
     struct worker *worker;
-    struct generation *generation;   /* of the row, with a reference */
-    const struct route_node *row;
+    struct generation *generation;   /* whose identity it has; with a reference */
+    const struct route_node *row;    /* with a reference */
     struct tunnel_peer *peer;
     uint8_t identity[WG_KEY_BYTES]; /* ours */
     struct flow *flows;             /* list through flow->link_next */
@@ -23,7 +23,8 @@ struct link {
     bool guided; /* disco says where it is sent to: no keepalives, which would keep its paths warm for ever */
 };
 
-/* link_get - the link of a row of the worker's generation, made if there is none. NULL and *err. */
+/* link_get - the link of a row out of worker_routes, made if there is none. NULL and *err; ERR_NOT_FOUND: the node has
+ * just left the table. */
 struct link *link_get(struct worker *worker, const struct route_node *row, int *err, ts_t now);
 
 /* link_event - a session came up or went: logged. */
@@ -34,6 +35,12 @@ void link_guide(struct worker *worker, const struct way_mail *way, ts_t now);
 
 /* link_put - a flow has left it; frees a retired link with its last flow. */
 void link_put(struct link *link, ts_t now);
+
+/* links_changed, links_removed, links_revoked - what became of a node, by one of its rows (a reference, taken). Nodes
+ * without a link are ignored. */
+void links_changed(struct worker *worker, const struct route_node *row, ts_t now);
+void links_removed(struct worker *worker, const struct route_node *row, ts_t now);
+void links_revoked(struct worker *worker, const struct route_node *row, ts_t now);
 
 /* links_generation - the worker has a new generation: keep, refresh or retire each link. */
 void links_generation(struct worker *worker, ts_t now);

@@ -21,6 +21,8 @@ struct mailbox {
 };
 
 #define MAILS_A_TURN 1024 /* a quarter of the box, then the loop's other work */
+#define MAILS_A_LOOK 64   /* so many between two looks at the clock */
+#define TURN_NS      500000 /* no longer than this, even when mails are work */
 
 _Static_assert((MAILBOX_SLOTS & (MAILBOX_SLOTS - 1)) == 0, "positions are masked");
 
@@ -43,9 +45,14 @@ static void on_async(uv_async_t *async)
 {
     struct mailbox *box = container_of(async, struct mailbox, async);
 
-    for (int i = 0; i < MAILS_A_TURN; i++)
+    uint64_t began = uv_hrtime();
+
+    for (int i = 1; i <= MAILS_A_TURN; i++) {
         if (!take(box))
             return;
+        if (i % MAILS_A_LOOK == 0 && uv_hrtime() - began > TURN_NS)
+            break;
+    }
     uv_async_send(async); /* more: after other work had its turn */
 }
 
@@ -94,6 +101,14 @@ static bool post(struct mailbox *box, int kind, void *data)
 bool mailbox_post(struct mailbox *box, int kind, void *data)
 {
     return post(box, kind, data);
+}
+
+size_t mailbox_room(const struct mailbox *box)
+{
+    size_t head = atomic_load_explicit(&((struct mailbox *)box)->head, memory_order_relaxed);
+    size_t tail = atomic_load_explicit(&((struct mailbox *)box)->tail, memory_order_relaxed);
+
+    return tail - head < MAILBOX_SLOTS ? MAILBOX_SLOTS - (tail - head) : 0;
 }
 
 bool mailbox_try(struct mailbox *box, int kind, void *data)

@@ -8,6 +8,7 @@
 #define INGRESS_MAILBOX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -28,6 +29,9 @@ bool mailbox_post(struct mailbox *box, int kind, void *data);
 
 /* mailbox_try - the same for what may be lost: false already when the box is half full. */
 bool mailbox_try(struct mailbox *box, int kind, void *data);
+
+/* mailbox_room - about how many mails still fit. From any thread. */
+size_t mailbox_room(const struct mailbox *box);
 
 /* mailbox_close - on the loop's thread, when nobody posts any more: hands what is left to fn, then frees the box once
  * the loop has run. NULL allowed. */

@@ -15,6 +15,7 @@
 #include "common/config/config.h"
 #include "common/crypto/crypto.h"
 #include "common/net/logsink.h"
+#include "ingress/feed/feed_load.h"
 #include "ingress/generation.h"
 #include "ingress/ingress_config.h"
 #include "ingress/ipc.h"
@@ -22,6 +23,7 @@
 #include "ingress/probe_command.h"
 #include "ingress/server.h"
 #include "ingress/server_process.h"
+#include "ingress/status_command.h"
 #include "ingress/supervisor.h"
 #include "ingress/supply.h"
 
@@ -35,6 +37,7 @@ static const char help[] =
     "       " PROGRAM " -T [-c FILE]         print the effective configuration, defaults included\n"
     "       " PROGRAM " probe NAME[:PORT]    walk a visitor's way to a node and say where it stops (probe --help)\n"
     "       " PROGRAM " metrics              print the running server's counters (metrics --help)\n"
+    "       " PROGRAM " status               say how the running server and its feed are (status --help)\n"
     "       " PROGRAM " genkey               print a new private key\n"
     "       " PROGRAM " pubkey               read a private key, print its public key\n"
     "\n"
@@ -102,19 +105,18 @@ static int key_command(int (*run)(const char *program), const char *command_help
 
 /* warn_unfunnelled - a TLS listener whose port no node has refuses every visitor. A feed without nodes is warned of
  * elsewhere. */
-static void warn_unfunnelled(const struct generation *g)
+static void warn_unfunnelled(const struct ingress_config *config, const struct route_table *routes)
 {
     static bool funnelled[UINT16_MAX + 1];
-    size_t nodes = route_node_count(g->routes);
 
-    for (size_t i = 0; i < nodes; i++) {
-        const struct route_node *node = route_node_at(g->routes, i);
+    for (uint32_t i = 0; i < route_table_places(routes); i++) {
+        const struct route_node *node = route_table_at(routes, i);
 
-        for (size_t p = 0; p < node->ports_count; p++)
+        for (size_t p = 0; node && p < node->ports_count; p++)
             funnelled[node->ports[p]] = true;
     }
-    for (size_t i = 0; nodes > 0 && i < g->config->listen_count; i++) {
-        const struct ingress_config_listen *l = &g->config->listen[i];
+    for (size_t i = 0; route_node_count(routes) > 0 && i < config->listen_count; i++) {
+        const struct ingress_config_listen *l = &config->listen[i];
 
         if (l->protocol == INGRESS_CONFIG_TLS && l->public_port != 0 && !funnelled[l->public_port])
             log_warn("config", "key=listen[%zu] public_port=%u warning=\"no node of the feed has this port in `ports`: "
@@ -123,24 +125,35 @@ static void warn_unfunnelled(const struct generation *g)
     }
 }
 
+/* check_feed - the file, where the feed is one. */
+static void check_feed(const struct ingress_config *config, struct config_errors *errors)
+{
+    struct route_table *routes;
+    struct map_seed seed;
+    struct rng rng;
+
+    crypto_rng(&rng);
+    rng_fill(&rng, &seed, sizeof(seed));
+    if (feed_load(config->feed.path, &seed, errors, &routes) == 0)
+        warn_unfunnelled(config, routes);
+    route_table_free(routes);
+}
+
 /* check - what a start would check, without opening a socket. */
 static int check(const char *file, enum action action, bool quiet)
 {
     struct config_errors errors;
-    struct rng rng;
 
     config_errors_init(&errors);
-    crypto_rng(&rng);
     struct supply *s = supply_load(file, 1, &errors);
 
     if (s && action == ACTION_PRINT)
         config_print(&ingress_config_schema, s->config, stdout);
     if (s && action == ACTION_TEST) {
-        struct generation *g =
-            generation_new(1, file, s->text, s->text_len, s->keys, s->keys_count, &rng, &errors);
+        struct generation *g = generation_load(1, file, s->text, s->text_len, s->keys, s->keys_count, &errors);
 
         if (g)
-            warn_unfunnelled(g);
+            check_feed(g->config, &errors);
         generation_put(g);
     }
     supply_free(s);
@@ -173,6 +186,8 @@ static bool command(int argc, char **argv, const char *file, int *status)
         *status = probe_command(argc, argv, file);
     else if (strcmp(word, "metrics") == 0)
         *status = metrics_command(argc, argv, file);
+    else if (strcmp(word, "status") == 0)
+        *status = status_command(argc, argv, file);
     else if (strcmp(word, "genkey") == 0)
         *status = key_command(cli_genkey, genkey_help, argc, argv);
     else if (strcmp(word, "pubkey") == 0)

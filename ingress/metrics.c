@@ -6,6 +6,7 @@
 
 #include "common/base/bug.h"
 #include "ingress/front.h"
+#include "ingress/feed_host.h"
 #include "ingress/generation.h"
 #include "ingress/worker.h"
 
@@ -25,6 +26,7 @@ void metrics_take(struct metrics_sample *out, const struct worker *worker)
         .pool_chunks = worker->pool.chunks_out,
         .pool_chunks_peak = worker->pool.chunks_peak,
         .pool_chunk_bytes = worker->pool.chunk_bytes,
+        .turn_max_ns = worker->loop.turn_max_ns,
         .tunnel = *tunnel_stats(worker->tunnel),
     };
     memcpy(out->ended, worker->ended, sizeof(out->ended));
@@ -58,6 +60,7 @@ void metrics_add(struct metrics_sample *sum, const struct metrics_sample *one)
     sum->pool_chunks += one->pool_chunks;
     sum->pool_chunks_peak += one->pool_chunks_peak;
     sum->pool_chunk_bytes = one->pool_chunk_bytes; /* the same for all */
+    sum->turn_max_ns = MAX(sum->turn_max_ns, one->turn_max_ns);
     sum->tcp.conns += one->tcp.conns;
     sum->tcp.time_wait += one->tcp.time_wait;
     sum->tcp.segments_in += one->tcp.segments_in;
@@ -131,8 +134,32 @@ static void write_tcp(FILE *out, const struct metrics_sample *s)
         s->pool_chunks_peak * s->pool_chunk_bytes);
 }
 
+static void write_feed(FILE *out, const struct feed_report *feed)
+{
+    const struct feed_map_stats *map = feed->map;
+
+    one(out, "nodes_configured", "gauge", "Nodes in the feed.", feed->nodes);
+    one(out, "feed_age_seconds", "gauge", "Since the feed last said that it is current.", feed->age_ns / TS_S);
+    if (feed->kept_age_ns != UINT64_MAX)
+        one(out, "feed_kept_age_seconds", "gauge", "Since the map in state_dir was written.",
+            feed->kept_age_ns / TS_S);
+    one(out, "feed_up", "gauge", "1 while the feed can be read.", feed->source->state == FEED_SOURCE_CONNECTED);
+    one(out, "feed_stopped", "gauge", "1 while the feed is older than feed.stale_limit, and nobody is served.",
+        feed->stopped);
+    one(out, "feed_revision", "gauge", "What the feed calls its last word; 0 where it has no numbers.", map->revision);
+    one(out, "feed_snapshots_total", "counter", "Whole feeds put in force since the first.", map->snapshots);
+    one(out, "feed_deltas_total", "counter", "Single changes told.", map->deltas);
+    head(out, "feed_snapshots_lost_total", "counter", "Whole feeds that did not count.");
+    labelled(out, "feed_snapshots_lost_total", "reason", "aborted", map->aborted);
+    labelled(out, "feed_snapshots_lost_total", "reason", "refused", map->refused);
+    one(out, "feed_bad_rows_total", "counter", "Rows that are not valid.", map->rows_bad);
+    one(out, "feed_conflicts_total", "counter", "Rows left out because another node has what they claim.",
+        map->conflicts);
+    one(out, "feed_left_out", "gauge", "Rows left out now.", map->waiting);
+}
+
 char *metrics_text(const struct metrics_sample *sum, const struct generation *generation, unsigned workers,
-                   uint64_t wall_ns)
+                   const struct feed_report *feed)
 {
     char *text = NULL;
     size_t len;
@@ -144,9 +171,10 @@ char *metrics_text(const struct metrics_sample *sum, const struct generation *ge
     labelled(out, "build_info", "version", FUNNEL_VERSION, 1);
     one(out, "workers", "gauge", "Event loops.", workers);
     one(out, "generation", "gauge", "Configurations applied, this one included.", generation->number);
-    one(out, "nodes_configured", "gauge", "Nodes in the feed.", route_node_count(generation->routes));
-    one(out, "feed_age_seconds", "gauge", "Since the feed was read.",
-        wall_ns > generation->feed_read_wall_ns ? (wall_ns - generation->feed_read_wall_ns) / TS_S : 0);
+    write_feed(out, feed);
+    head(out, "loop_turn_max_seconds", "gauge", "The longest turn of an event loop since the start.");
+    fprintf(out, "funnel_loop_turn_max_seconds{loop=\"main\"} %.6f\n", (double)feed->turn_max_ns / TS_S);
+    fprintf(out, "funnel_loop_turn_max_seconds{loop=\"workers\"} %.6f\n", (double)sum->turn_max_ns / TS_S);
     one(out, "assertions_survived_total", "counter", "Internal checks that failed; each is a bug.", bug_warn_count());
     write_streams(out, sum);
     write_tunnel(out, sum);

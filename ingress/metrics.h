@@ -9,6 +9,7 @@
 #include "ingress/reason.h"
 #include "common/tunnel/tunnel.h"
 
+struct feed_report;
 struct generation;
 struct worker;
 
@@ -19,6 +20,7 @@ struct metrics_sample {
     uint64_t foreign, unknown_keys;
     uint64_t udp_sent, udp_calls, udp_failed;
     uint64_t pool_chunks, pool_chunks_peak, pool_chunk_bytes;
+    uint64_t turn_max_ns; /* of a worker's loop */
     struct tunnel_stats tunnel;
     struct tcp_stack_stats tcp;
 };
@@ -35,8 +37,8 @@ void metrics_take(struct metrics_sample *out, const struct worker *worker);
 /* metrics_add - sum += one. */
 void metrics_add(struct metrics_sample *sum, const struct metrics_sample *one);
 
-/* metrics_text - Prometheus text format 0.0.4, malloc'ed; NULL: out of memory. wall_ns: now. */
+/* metrics_text - Prometheus text format 0.0.4, malloc'ed; NULL: out of memory. */
 char *metrics_text(const struct metrics_sample *sum, const struct generation *generation, unsigned workers,
-                   uint64_t wall_ns);
+                   const struct feed_report *feed);
 
 #endif

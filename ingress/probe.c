@@ -16,7 +16,7 @@
 
 /* One offer to make: a node by its place among those that may be used, and a family. */
 struct leg {
-    const struct route_node *node; /* of the walk's generation */
+    const struct route_node *node; /* with a reference */
     unsigned attempt;
     unsigned families;
 };
@@ -151,10 +151,10 @@ static void add_legs(struct probe *p, const struct route_node *node, unsigned at
     unsigned families = families_of(p->generation, node);
 
     if (!families) /* asked all the same, so that the answer is the ingress's own */
-        p->legs[p->legs_count++] = (struct leg){node, attempt, OFFER_BOTH};
+        p->legs[p->legs_count++] = (struct leg){route_node_get(node), attempt, OFFER_BOTH};
     for (unsigned family = OFFER_V6; family <= OFFER_V4; family <<= 1)
         if (families & family)
-            p->legs[p->legs_count++] = (struct leg){node, attempt, family};
+            p->legs[p->legs_count++] = (struct leg){route_node_get(node), attempt, family};
 }
 
 static void walk_feed(struct probe *p, ts_t began)
@@ -162,7 +162,7 @@ static void walk_feed(struct probe *p, ts_t began)
     struct route_owner owners[ROUTE_NODES_PER_NAME];
     uint64_t unix_now = loop_wall() / TS_S;
     const struct probe_request *r = &p->request;
-    size_t count = route_explain(p->generation->routes, r->name, strlen(r->name), r->port, unix_now, owners);
+    size_t count = route_explain(p->workers->routes, r->name, strlen(r->name), r->port, unix_now, owners);
     unsigned usable = 0;
 
     for (size_t i = 0; i < count; i++)
@@ -183,7 +183,7 @@ static void walk_feed(struct probe *p, ts_t began)
     if (count == 0) {
         struct text t = {.len = 0};
 
-        say(&t, "none of the feed's %zu nodes has %s, nor a wildcard above it", route_node_count(p->generation->routes),
+        say(&t, "none of the feed's %zu nodes has %s, nor a wildcard above it", route_node_count(p->workers->routes),
             r->name);
         tell(p, "feed", "failed", milliseconds(began, loop_now()), REASON_UNKNOWN_NAME, NULL, 0, t.chars);
     }
@@ -406,6 +406,8 @@ void probe_free(struct probe *p)
     if (!p)
         return;
     loop_timer_arm(p->loop, &p->patience, TS_NEVER);
+    for (size_t i = 0; i < p->legs_count; i++)
+        route_node_put(p->legs[i].node);
     generation_put(p->generation);
     free(p);
 }

@@ -9,6 +9,7 @@
 #include "common/cli/cli.h"
 #include "common/crypto/crypto.h"
 #include "common/net/stampfile.h"
+#include "ingress/feed/feed_load.h"
 #include "ingress/sandbox/sandbox.h"
 #include "ingress/sockets.h"
 #include "ingress/supply.h"
@@ -19,6 +20,7 @@ struct alone {
     struct workers workers;
     struct worker worker;
     struct generation *generation;
+    struct route_table *routes;
     struct probe *probe;
     const struct probe_request *request;
     const struct probe_listener *listener;
@@ -122,7 +124,7 @@ static int run(struct alone *a, const struct sockets *sockets, struct rng *rng)
 
     if (rc != 0)
         return rc;
-    a->workers = (struct workers){.list = &a->worker, .count = 1};
+    a->workers = (struct workers){.list = &a->worker, .count = 1, .routes = a->routes};
     a->workers.limits = limits_new(rng);
     a->workers.server = mailbox_new(&a->loop.uv, on_mail, a);
     rng_fill(rng, a->workers.cookie_seed, sizeof(a->workers.cookie_seed));
@@ -148,6 +150,7 @@ int probe_alone(const char *file, const struct probe_request *request, const str
     struct alone a = {.request = request, .listener = listener};
     struct config_errors socket_errors;
     struct sockets sockets;
+    struct map_seed seed;
     struct rng rng;
     int status = CLI_FAILED, rc;
 
@@ -170,9 +173,9 @@ int probe_alone(const char *file, const struct probe_request *request, const str
         *errors = socket_errors;
         goto out;
     }
-    a.generation = generation_new(1, file, supply->text, supply->text_len, supply->keys, supply->keys_count, &rng,
-                                  errors);
-    if (!a.generation) {
+    rng_fill(&rng, &seed, sizeof(seed));
+    a.generation = generation_load(1, file, supply->text, supply->text_len, supply->keys, supply->keys_count, errors);
+    if (!a.generation || feed_load(a.generation->config->feed.path, &seed, errors, &a.routes) != 0) {
         status = CLI_CONFIG;
         goto out;
     }
@@ -185,6 +188,7 @@ int probe_alone(const char *file, const struct probe_request *request, const str
         complain(errors, file, "", err_str(rc));
     *passed = a.passed;
 out:
+    route_table_free(a.routes);
     generation_put(a.generation);
     sockets_deinit(&sockets);
     supply_free(supply);

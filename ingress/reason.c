@@ -34,6 +34,8 @@ enum reason reason_of_route(enum route_result result)
     case ROUTE_NOT_OPTED_IN:
     case ROUTE_EXPIRED:
         return REASON_NOT_OPTED_IN;
+    case ROUTE_STALE:
+        return REASON_FEED_STALE;
     case ROUTE_OK:
         break;
     }

@@ -32,6 +32,7 @@
     X(UNKNOWN_NAME,      "unknown_name",       TLS_ALERT_UNRECOGNIZED_NAME,         "no node owns the name")           \
     X(PORT_NOT_FUNNELLED, "port_not_funnelled", TLS_ALERT_UNRECOGNIZED_NAME,        "the node does not funnel this port") \
     X(NOT_OPTED_IN,      "not_opted_in",       TLS_ALERT_UNRECOGNIZED_NAME,         "administrator or node has not opted in, or the node expired") \
+    X(FEED_STALE,        "feed_stale",         TLS_ALERT_INTERNAL_ERROR,            "the feed has been silent for longer than feed.stale_limit") \
     X(LIMIT_TOTAL,       "overload",           REASON_NO_ALERT,                     "limits.connections or limits.pending_hellos reached") \
     X(LIMIT_SOURCE,      "limit_source",       REASON_NO_ALERT,                     "limits.connections_per_source reached") \
     X(LIMIT_NODE,        "limit_node",         TLS_ALERT_ACCESS_DENIED,             "limits.connections_per_node or the node's own limit reached") \

@@ -3,8 +3,9 @@
  *      supervisor --ipc--> staged --COMMIT--> generation --mail--> every worker --MAIL_READY--> READY or APPLIED
  *
  * What comes between BEGIN and COMMIT is only collected. COMMIT parses the configuration, enters the sandbox if it is the
- * first, and reads the feed; if anything is wrong the stage is thrown away and the supervisor is told why. Otherwise each
- * worker gets the new generation by mail and says when it has taken over; the last one's answer is the generation's.
+ * first, and has the feed read (feed_host.h); if anything is wrong the stage is thrown away and the supervisor is told
+ * why. Otherwise each worker gets the new generation by mail and says when it has taken over; when all have, and the feed
+ * is in force, that is the generation's answer.
  *
  * The main thread also keeps the floor of WireGuard's initiation stamps. */
 #include "ingress/server.h"
@@ -27,6 +28,7 @@
 #include "common/net/stampfile.h"
 #include "ingress/access_log.h"
 #include "ingress/admin.h"
+#include "ingress/feed_host.h"
 #include "ingress/generation.h"
 #include "ingress/ipc.h"
 #include "ingress/limits.h"
@@ -79,6 +81,8 @@ struct server {
     struct rng rng;
     struct stage stage;
     struct generation *generation;
+    struct generation *next; /* its feed is being read */
+    struct feed_host *feed;
     struct workers workers;
     struct worker list[WORKERS_MAX];
     unsigned running; /* workers whose threads were started */
@@ -200,6 +204,9 @@ static void stage_admin(struct server *s, struct ipc_message *msg)
     msg->fd = -1;
 }
 
+static void begin_drain(struct server *s, ts_t now);
+static void check_ready(struct server *s, ts_t now);
+
 /* ---- generations ---- */
 
 static void fail_stage(struct server *s, const struct config_errors *errors)
@@ -298,7 +305,7 @@ static void open_admin(struct server *s)
 {
     if (s->stage.admin < 0)
         return;
-    s->admin = admin_new(&s->loop, s->stage.admin, &s->workers);
+    s->admin = admin_new(&s->loop, s->stage.admin, &s->workers, s->feed);
     s->stage.admin = -1;
     if (!s->admin)
         log_error("server", "event=admin_failed error=\"%s\"", err_str(ERR_NOMEM));
@@ -315,8 +322,6 @@ static void apply(struct server *s, struct generation *g, ts_t now)
         s->workers.access = access_log_new(); /* a thread: not before the sandbox */
     if (s->workers.access)
         access_log_to_stderr(s->workers.access, g->config->log.access == INGRESS_CONFIG_ACCESS_STDERR);
-    if (route_node_count(g->routes) == 0)
-        log_warn("feed", "event=empty path=\"%s\" note=\"no node is served\"", g->config->feed.path);
     if (first) {
         if (!s->workers.access || !start_workers(s)) {
             s->status = 1;
@@ -325,6 +330,7 @@ static void apply(struct server *s, struct generation *g, ts_t now)
         }
         open_state(s);
         open_admin(s);
+        feed_host_watch(s->feed, now);
         loop_timer_arm(&s->loop, &s->stamp, ts_add(now, STAMP_EVERY_NS));
     }
     /* listeners after the generation: it is what tells their settings */
@@ -359,11 +365,8 @@ static bool enter_sandbox(const struct ingress_config *config, struct config_err
     return true;
 }
 
-/* read_feed - as the user that will read it at every reload, so that what won't work later fails at once. */
-static bool read_feed(struct server *s, struct generation *g, struct config_errors *errors)
+static void explain_access(struct server *s, int rc, struct config_errors *errors)
 {
-    int rc = generation_read_feed(g, &s->rng, errors);
-
     if (rc == -EACCES && !s->generation)
         config_errors_add(errors, (struct config_place){0}, "feed.path",
                           "is read by the server, which runs as uid %u (see `user`)", (unsigned)geteuid());
@@ -372,11 +375,19 @@ static bool read_feed(struct server *s, struct generation *g, struct config_erro
                           "a running server (uid %u) can only read in the folder of the feed it started with: "
                           "another folder needs a restart",
                           (unsigned)geteuid());
+}
+
+/* first_feed - as the user that will read it at every reload, so that what won't work later fails at once. */
+static bool first_feed(struct server *s, struct generation *g, struct config_errors *errors)
+{
+    int rc = feed_host_start(s->feed, g->config, errors);
+
+    explain_access(s, rc, errors);
     return rc == 0;
 }
 
-/* staged_generation - everything that is staged, joined; NULL: see errors. The first one enters the sandbox on the way:
- * before the feed is read, which others write, and before any other thread or visitor. */
+/* staged_generation - everything that is staged, joined; NULL: see errors. The first one enters the sandbox on the way,
+ * before any other thread or visitor, and then reads the feed, which others write; later ones read it beside their work. */
 static struct generation *staged_generation(struct server *s, struct config_errors *errors)
 {
     struct stage *stage = &s->stage;
@@ -392,7 +403,7 @@ static struct generation *staged_generation(struct server *s, struct config_erro
     struct generation *g = generation_load(stage->number, stage->config_name, stage->config_text, stage->config_len,
                                            keys, stage->keys_count, errors);
 
-    if (g && (!first || enter_sandbox(g->config, errors)) && read_feed(s, g, errors))
+    if (g && (!first || (enter_sandbox(g->config, errors) && first_feed(s, g, errors))))
         return g;
     generation_put(g);
     return NULL;
@@ -406,11 +417,48 @@ static void commit(struct server *s, ts_t now)
     config_errors_init(errors);
     struct generation *g = staged_generation(s, errors);
 
-    if (g)
-        apply(s, g, now);
-    else
+    if (!g) {
         fail_stage(s, errors);
+    } else if (!s->generation) {
+        apply(s, g, now);
+    } else { /* on_feed_loaded goes on */
+        s->next = g;
+        s->phase = PHASE_APPLYING;
+        feed_host_reload(s->feed, g->config);
+    }
     free(errors);
+}
+
+static void on_feed_loaded(void *ctx, int rc, const struct config_errors *errors, ts_t now)
+{
+    struct server *s = ctx;
+    struct generation *g = s->next;
+
+    s->next = NULL;
+    if (!g) /* stopping */
+        return;
+    if (rc == 0) {
+        apply(s, g, now);
+        return;
+    }
+    struct config_errors *all = malloc(sizeof(*all));
+
+    BUG_ON(!all);
+    *all = *errors;
+    explain_access(s, rc, all);
+    generation_put(g);
+    s->phase = PHASE_SERVING;
+    fail_stage(s, all);
+    free(all);
+    if (s->drain_wanted)
+        begin_drain(s, now);
+}
+
+static void on_feed_settled(void *ctx, ts_t now)
+{
+    struct server *s = ctx;
+
+    check_ready(s, now);
 }
 
 /* ---- the end ---- */
@@ -464,20 +512,29 @@ static void check_drained(struct server *s)
 
 /* ---- mail from the workers ---- */
 
-static void on_worker_ready(struct server *s, ts_t now)
+static void warn_empty(const struct server *s)
 {
-    if (s->awaited == 0 || --s->awaited > 0)
+    if (route_node_count(s->workers.routes) == 0)
+        log_warn("feed", "event=empty path=\"%s\" note=\"no node is served\"", s->generation->config->feed.path);
+}
+
+/* every worker has answered, and of the feed nothing is left to be put in force */
+static void check_ready(struct server *s, ts_t now)
+{
+    if (s->awaited > 0 || s->next || feed_host_busy(s->feed))
         return;
     switch (s->phase) {
     case PHASE_STARTING:
+        warn_empty(s);
         log_info("server", "event=ready workers=%u nodes=%zu", s->workers.count,
-                 route_node_count(s->generation->routes));
+                 route_node_count(s->workers.routes));
         s->phase = PHASE_SERVING;
         tell(s, IPC_READY, s->generation->number);
         break;
     case PHASE_APPLYING:
+        warn_empty(s);
         log_info("server", "event=applied generation=%u nodes=%zu", s->generation->number,
-                 route_node_count(s->generation->routes));
+                 route_node_count(s->workers.routes));
         s->phase = PHASE_SERVING;
         tell(s, IPC_APPLIED, s->generation->number);
         break;
@@ -491,6 +548,12 @@ static void on_worker_ready(struct server *s, ts_t now)
     }
     if (s->phase == PHASE_SERVING && s->drain_wanted)
         begin_drain(s, now);
+}
+
+static void on_worker_ready(struct server *s, ts_t now)
+{
+    if (s->awaited > 0 && --s->awaited == 0)
+        check_ready(s, now);
 }
 
 static void on_mail(void *ctx, const struct mail *mail)
@@ -656,8 +719,11 @@ int server_run(int ipc_fd)
         rc = loop_poll_init(&s->loop, &s->ipc, ipc_fd, on_ipc);
     s->workers.limits = limits_new(&s->rng);
     s->workers.load = wg_load_new(HANDSHAKES_PER_S, &s->rng);
+    const struct feed_host_listener listener = {.loaded = on_feed_loaded, .settled = on_feed_settled, .ctx = s};
+
+    s->feed = rc == 0 ? feed_host_new(&s->loop, &s->workers, &s->rng, &listener) : NULL;
     s->workers.server = rc == 0 ? mailbox_new(&s->loop.uv, on_mail, s) : NULL;
-    if (rc != 0 || !s->workers.limits || !s->workers.load || !s->workers.server) {
+    if (rc != 0 || !s->feed || !s->workers.limits || !s->workers.load || !s->workers.server) {
         log_error("server", "event=start_failed error=\"%s\"", err_str(rc ? rc : ERR_NOMEM));
         return 1; /* the process ends */
     }
@@ -672,6 +738,7 @@ int server_run(int ipc_fd)
     stop_workers(s);
     access_log_free(s->workers.access);
     mailbox_close(s->workers.server);
+    feed_host_free(s->feed);
     if (ordered && s->status == 0) {
         log_info("server", "event=stopped");
         tell(s, IPC_DRAINED, 0);
@@ -683,6 +750,7 @@ int server_run(int ipc_fd)
     stage_clear(s);
     wg_load_free(s->workers.load);
     limits_free(s->workers.limits);
+    generation_put(s->next);
     generation_put(s->generation);
     int status = s->status;
 

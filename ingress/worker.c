@@ -36,6 +36,12 @@ struct worker *worker_of(struct workers *all, uint8_t shard)
     return &all->list[shard % all->count];
 }
 
+const struct route_table *worker_routes(struct worker *worker)
+{
+    route_reader_enter(&worker->reader);
+    return worker->all->routes;
+}
+
 static void to_server(struct worker *worker, enum mail_kind kind, void *data)
 {
     /* acknowledgements and the like must not be lost: the box has room for many per worker */
@@ -98,7 +104,7 @@ static void turn_away(struct worker *worker, struct visitor *v, enum reason reas
 void worker_dispatch(struct worker *worker, struct visitor *v, ts_t now)
 {
     struct route_match match;
-    enum route_result result = route_find(worker->generation->routes, v->route_name, strlen(v->route_name),
+    enum route_result result = route_find(worker_routes(worker), v->route_name, strlen(v->route_name),
                                           v->route_port, loop_wall() / TS_S, &match);
 
     if (worker->stopping) {
@@ -124,7 +130,7 @@ void worker_dispatch(struct worker *worker, struct visitor *v, ts_t now)
 
 static void accept_half(struct worker *worker, const struct wg_half *half, ts_t now)
 {
-    const struct route_node *row = route_node_by_key(worker->generation->routes, half->static_public);
+    const struct route_node *row = route_node_by_key(worker_routes(worker), half->static_public);
 
     /* a node that has not opted in may have a session all the same: it is offered nothing */
     if (!row || !identity_has_key(generation_identity(worker->generation, row->tailnet), half->identity_public)) {
@@ -335,6 +341,7 @@ static ts_t flush(void *ctx, ts_t now)
     take_events(worker, now);
     send_all(worker, now);
     take_events(worker, now); /* what sending made known (room in a queue) */
+    route_reader_leave(&worker->reader);
     return tunnel_deadline(worker->tunnel);
 }
 
@@ -480,6 +487,15 @@ static void on_mail(void *ctx, const struct mail *mail)
         wg_device_stamp_floor_set(tunnel_wg(worker->tunnel), *(uint64_t *)mail->data);
         free(mail->data);
         break;
+    case MAIL_NODE_CHANGED:
+        links_changed(worker, mail->data, now);
+        break;
+    case MAIL_NODE_REMOVED:
+        links_removed(worker, mail->data, now);
+        break;
+    case MAIL_NODE_REVOKED:
+        links_revoked(worker, mail->data, now);
+        break;
     case MAIL_SAMPLE:
         metrics_take(&((struct metrics_mail *)mail->data)->sample, worker);
         to_server(worker, MAIL_SAMPLED, mail->data);
@@ -565,6 +581,7 @@ void worker_free(struct worker *worker)
     loop_deinit(&worker->loop);
     front_free(worker->front);
     generation_put(worker->generation);
+    route_reader_deinit(&worker->reader);
 }
 
 static void *run(void *arg)
@@ -583,6 +600,7 @@ int worker_init(struct worker *worker, struct workers *all, unsigned index, stru
     worker->index = index;
     worker->all = all;
     worker->generation = generation_get(generation);
+    route_reader_init(&worker->reader, route_table_epoch(all->routes));
     crypto_rng(&worker->rng);
     rng_fill(&worker->rng, &worker->seed, sizeof(worker->seed));
     map_init(&worker->links);

@@ -23,6 +23,7 @@
 #include "ingress/generation.h"
 #include "ingress/limits.h"
 #include "ingress/mailbox.h"
+#include "ingress/route/route_table.h"
 #include "ingress/visitor.h"
 
 #define WORKERS_MAX 64
@@ -39,6 +40,9 @@ enum mail_kind {
     MAIL_STAMP,           /* uint64_t: the floor of initiation stamps, ns */
     MAIL_SAMPLE,          /* struct metrics_mail: fill it and send it back */
     MAIL_WAY,             /* struct way_mail: where a node of a tailnet is sent to from now on */
+    MAIL_NODE_CHANGED,    /* a row of one of your nodes (a reference): the table has another one now */
+    MAIL_NODE_REMOVED,    /* likewise: the node is no longer in the feed */
+    MAIL_NODE_REVOKED,    /* likewise: it was withdrawn */
     MAIL_STOP,            /* end everything now */
     /* to the server */
     MAIL_READY,  /* struct worker: it has taken over its generation; or listeners closed */
@@ -82,6 +86,7 @@ struct worker {
     struct rng rng;
     struct mailbox *mailbox;
     struct generation *generation;
+    struct route_reader reader; /* of the table of nodes; see worker_routes */
     struct relay_config relay;
     struct pool pool;   /* chunks of the inner TCP's queues */
     struct pool offers; /* each as long as it takes to hear an answer */
@@ -114,6 +119,7 @@ struct worker {
 struct workers {
     struct worker *list;
     unsigned count;
+    struct route_table *routes; /* which nodes there are; the main thread writes it */
     struct limits *limits;
     struct wg_load *load; /* WireGuard's limits hold for all of them together */
     struct mailbox *server; /* mail to the main thread */
@@ -134,6 +140,10 @@ int worker_start(struct worker *worker);
  * another to the end: take it apart on this thread. */
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker);
+
+/* worker_routes - the table of nodes, to look things up in; what is found is valid until the end of the loop turn. On the
+ * worker's thread. */
+const struct route_table *worker_routes(struct worker *worker);
 
 /* worker_of - who owns the shard. */
 struct worker *worker_of(struct workers *all, uint8_t shard);

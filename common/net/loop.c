@@ -96,9 +96,25 @@ static void turn(struct loop *loop)
     set_timerfd(loop, ts_min(engine, timerq_next(&loop->timers)));
 }
 
+/* what passed since the last wait began, less the waiting */
+static void measure(struct loop *loop)
+{
+    uint64_t idle = uv_metrics_idle_time(&loop->uv);
+    ts_t now = loop_now();
+    uint64_t passed = ts_since(now, loop->woke_at), waited = idle - loop->idle_ns;
+
+    if (loop->woke_at && passed > waited && passed - waited > loop->turn_max_ns)
+        loop->turn_max_ns = passed - waited;
+    loop->woke_at = now;
+    loop->idle_ns = idle;
+}
+
 static void on_check(uv_check_t *check)
 {
-    turn(container_of(check, struct loop, check));
+    struct loop *loop = container_of(check, struct loop, check);
+
+    turn(loop);
+    measure(loop);
 }
 
 /* before the first wait, and when the flush itself has closed something: owners are told, and what they do is flushed */
@@ -174,6 +190,7 @@ int loop_init(struct loop *loop, ts_t (*flush)(void *ctx, ts_t now), void *ctx)
 
     if (rc != 0)
         return rc;
+    (void)uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME);
     loop->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
     loop->set_fd = loop->timer_fd < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
     if (loop->set_fd < 0) {

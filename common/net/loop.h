@@ -47,6 +47,9 @@ struct loop {
     void *ctx;
     bool dirty; /* something happened since the last flush that the check did not see */
     bool stopping;
+    ts_t woke_at;          /* of this turn, as far as the time spent waiting tells */
+    uint64_t idle_ns;      /* waited so far */
+    uint64_t turn_max_ns;  /* the longest turn: from the end of a wait until all that it brought was done */
 };
 
 /* loop_now - CLOCK_BOOTTIME; sample once a callback. loop_wall - Unix time, ns. */

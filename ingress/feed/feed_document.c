@@ -5,7 +5,9 @@
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
+#include "common/crypto/key.h"
 #include "ingress/feed/feed_row.h"
+#include "ingress/route/route_builder.h"
 
 #define VERSION 1
 
@@ -13,20 +15,59 @@
 #define LOAD_FLAGS JSON_REJECT_DUPLICATES
 
 struct document {
-    struct route_builder *builder;
+    struct route_table *table;
     int err; /* ERR_NOMEM, or 0; what is wrong with the text is in the walk's errors */
 };
 
-/* Syntax errors are told by place. What stood there is cut off: it may be a preshared key. */
-static void tell_syntax(struct feed_walk *walk, const json_error_t *error, unsigned first_line)
-{
-    const char *near = strstr(error->text, " near '");
-    int shown = near ? (int)(near - error->text) : (int)strlen(error->text);
-    struct config_place place = walk->place;
+/* ---- conflicts ---- */
 
-    place.line = first_line + (error->line > 0 ? (unsigned)error->line - 1 : 0);
-    place.column = error->column > 0 ? (unsigned)error->column : 1;
-    config_errors_add(walk->errors, place, "", "%.*s", shown, error->text);
+static void tell_conflict(struct feed_walk *walk, const struct route_node *row, const struct route_conflict *c)
+{
+    static const char *const fields[] = {
+        [ROUTE_CONFLICT_ID] = "id",          [ROUTE_CONFLICT_KEY] = "key",    [ROUTE_CONFLICT_ADDRESS] = "addresses",
+        [ROUTE_CONFLICT_NAME] = "names",     [ROUTE_CONFLICT_NAME_FULL] = "names",
+    };
+    struct addr derived;
+    size_t before = config_path_down(&walk->path, fields[c->kind]);
+
+    key_ula(row->key, &derived);
+    if (c->kind == ROUTE_CONFLICT_NAME_FULL ||
+        (c->kind == ROUTE_CONFLICT_ADDRESS && !addr_equal(&row->addresses[c->index], &derived)))
+        config_path_index(&walk->path, c->index);
+    switch (c->kind) {
+    case ROUTE_CONFLICT_ID:
+        feed_fault(walk, "'%s' is the id of an earlier node", row->id);
+        break;
+    case ROUTE_CONFLICT_KEY:
+        feed_fault(walk, "is the key of node '%s' too", c->other->id);
+        break;
+    case ROUTE_CONFLICT_ADDRESS:
+        feed_fault(walk, "is an address of node '%s' too", c->other->id);
+        break;
+    case ROUTE_CONFLICT_NAME_FULL:
+        feed_fault(walk, "%d other nodes have '%s': no more can", ROUTE_NODES_PER_NAME, row->names[c->index].name);
+        break;
+    case ROUTE_CONFLICT_NAME:
+    case ROUTE_CONFLICT_NONE:
+        BUG_ON(true);
+    }
+    config_path_up(&walk->path, before);
+}
+
+/* take_row - into the table (the reference is taken); NULL: feed_row_new has said why */
+static int take_row(struct feed_walk *walk, const struct route_node *row, size_t faults, struct route_table *table)
+{
+    struct route_conflict conflict;
+
+    if (!row)
+        return walk->errors->count == faults ? ERR_NOMEM : ERR_INVALID;
+    int err = route_builder_enter(table, row, &conflict);
+
+    if (err == ERR_EXISTS)
+        tell_conflict(walk, row, &conflict);
+    if (err != 0)
+        route_node_put(row);
+    return err;
 }
 
 static bool is_blank(const char *text, size_t len)
@@ -60,7 +101,9 @@ static void read_nodes(struct feed_walk *walk, const json_t *value, void *out)
     for (int i = 0; i < count && doc->err != ERR_NOMEM; i++) {
         size_t before = config_path_index(&walk->path, (size_t)i);
 
-        doc->err = feed_row_add(walk, json_array_get(value, (size_t)i), doc->builder);
+        size_t faults = walk->errors->count;
+
+        doc->err = take_row(walk, feed_row_new(walk, json_array_get(value, (size_t)i)), faults, doc->table);
         config_path_up(&walk->path, before);
     }
 }
@@ -71,9 +114,9 @@ static const struct feed_key document_keys[] = {
     {"nodes", true, read_nodes},
 };
 
-static int document_read(struct feed_walk *walk, const char *text, size_t len, struct route_builder *builder)
+static int document_read(struct feed_walk *walk, const char *text, size_t len, struct route_table *table)
 {
-    struct document doc = {.builder = builder};
+    struct document doc = {.table = table};
     json_error_t error;
 
     if (is_blank(text, len)) {
@@ -87,7 +130,7 @@ static int document_read(struct feed_walk *walk, const char *text, size_t len, s
     json_t *root = json_loadb(text, len, LOAD_FLAGS, &error);
 
     if (!root) {
-        tell_syntax(walk, &error, 1);
+        feed_row_syntax(walk, &error, 1);
         return ERR_INVALID;
     }
     feed_object(walk, root, document_keys, ARRAY_SIZE(document_keys), &doc);
@@ -122,9 +165,10 @@ static bool is_lines(const char *text, size_t len)
     return has_id;
 }
 
-static int line_read(struct feed_walk *walk, const char *line, size_t len, struct route_builder *builder)
+static int line_read(struct feed_walk *walk, const char *line, size_t len, struct route_table *table)
 {
-    json_error_t error;
+    size_t faults = walk->errors->count;
+    char id[ROUTE_ID_MAX + 1];
 
     if (is_blank(line, len))
         return 0;
@@ -132,25 +176,16 @@ static int line_read(struct feed_walk *walk, const char *line, size_t len, struc
         feed_fault(walk, "is longer than %zu KiB", FEED_LINE_BYTES_MAX >> 10);
         return ERR_TOO_LARGE;
     }
-    json_t *object = json_loadb(line, len, LOAD_FLAGS, &error);
-
-    if (!object) {
-        tell_syntax(walk, &error, walk->place.line);
-        return ERR_INVALID;
-    }
-    int err = feed_row_add(walk, object, builder);
-
-    json_decref(object);
-    return err;
+    return take_row(walk, feed_row_parse(walk, line, len, id), faults, table);
 }
 
-static int lines_read(struct feed_walk *walk, const char *text, size_t len, struct route_builder *builder)
+static int lines_read(struct feed_walk *walk, const char *text, size_t len, struct route_table *table)
 {
     for (size_t at = 0; at < len;) {
         size_t line = line_length(text + at, len - at);
 
         walk->place.line++;
-        if (line_read(walk, text + at, line, builder) == ERR_NOMEM)
+        if (line_read(walk, text + at, line, table) == ERR_NOMEM)
             return ERR_NOMEM;
         at += line + 1;
     }
@@ -160,23 +195,23 @@ static int lines_read(struct feed_walk *walk, const char *text, size_t len, stru
 int feed_document_parse(const char *file, const char *text, size_t len, const struct map_seed *seed,
                         struct config_errors *errors, struct route_table **out)
 {
-    struct route_builder *builder = route_builder_new(seed);
+    struct route_table *table = route_table_new(seed);
     size_t faults = errors->count;
     struct feed_walk walk;
     int err = ERR_NOMEM;
 
     *out = NULL;
     feed_walk_init(&walk, file, errors);
-    if (builder)
-        err = is_lines(text, len) ? lines_read(&walk, text, len, builder) : document_read(&walk, text, len, builder);
+    if (table)
+        err = is_lines(text, len) ? lines_read(&walk, text, len, table) : document_read(&walk, text, len, table);
     if (err == 0 && errors->count != faults)
         err = ERR_INVALID;
     if (err == ERR_NOMEM)
         config_errors_add(errors, (struct config_place){.file = file}, "", "%s", err_str(ERR_NOMEM));
     if (err < 0) {
-        route_builder_free(builder);
+        route_table_free(table);
         return err;
     }
-    *out = route_table_new(builder);
+    *out = table;
     return 0;
 }

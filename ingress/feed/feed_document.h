@@ -15,9 +15,8 @@
 
 #include <stddef.h>
 
-#include "common/base/map.h"
 #include "common/config/config_errors.h"
-#include "ingress/route/route.h"
+#include "ingress/route/route_table.h"
 
 /* A document is in memory as a tree, many times its text, before the first node is looked at; of lines only one is. */
 #define FEED_DOCUMENT_BYTES_MAX ((size_t)64 << 20)
@@ -26,9 +25,9 @@
 /* feed_document_parse - make a table of text.
  * file    its name, for errors
  * text    len bytes, borrowed for this call; need not end with a zero
- * seed    random and secret; see route_builder_new
+ * seed    random and secret; see route_table_new
  * errors  initialised; gets everything that is wrong
- * out     the table with one reference, the caller's; NULL after an error. No nodes at all is a table too: the caller
+ * out     the table, the caller's, to be freed with route_table_free; NULL after an error. No nodes at all is a table too: the caller
  *         decides whether to warn. An empty text is an error: that is what a file looks like while it is written.
  * Returns 0, ERR_INVALID, ERR_TOO_LARGE or ERR_NOMEM, with at least one line in errors. */
 int feed_document_parse(const char *file, const char *text, size_t len, const struct map_seed *seed,

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "common/base/bug.h"
-#include "common/base/err.h"
 #include "common/config/config_text.h"
 #include "common/crypto/crypto.h"
 #include "common/crypto/key.h"
@@ -426,47 +425,28 @@ static void check_together(struct feed_walk *walk, const struct row *row)
         feed_fault(walk, "'peerapi6' needs an IPv6 address in 'addresses'");
 }
 
-static void tell_conflict(struct feed_walk *walk, const struct row *row, const struct route_conflict *c)
+/* which of its own it says twice */
+static void tell_twice(struct feed_walk *walk, const struct route_node *node)
 {
-    static const char *const fields[] = {
-        [ROUTE_CONFLICT_ID] = "id",          [ROUTE_CONFLICT_KEY] = "key",    [ROUTE_CONFLICT_ADDRESS] = "addresses",
-        [ROUTE_CONFLICT_NAME] = "names",     [ROUTE_CONFLICT_NAME_FULL] = "names",
-    };
-    size_t before = config_path_down(&walk->path, fields[c->kind]);
+    size_t index, before;
+    enum route_conflict_kind kind = route_row_twice(node, &index);
 
-    if (c->kind >= ROUTE_CONFLICT_ADDRESS && !(c->kind == ROUTE_CONFLICT_ADDRESS && !row->node.addresses_count))
-        config_path_index(&walk->path, c->index);
-    switch (c->kind) {
-    case ROUTE_CONFLICT_ID:
-        feed_fault(walk, "'%s' is the id of an earlier node", row->node.id);
-        break;
-    case ROUTE_CONFLICT_KEY:
-        feed_fault(walk, "is the key of node '%s' too", c->other->id);
-        break;
-    case ROUTE_CONFLICT_ADDRESS:
-        if (c->other)
-            feed_fault(walk, "is an address of node '%s' too", c->other->id);
-        else
-            feed_fault(walk, "is there twice");
-        break;
-    case ROUTE_CONFLICT_NAME:
-        feed_fault(walk, "'%s' is there twice", row->names[c->index].name);
-        break;
-    case ROUTE_CONFLICT_NAME_FULL:
-        feed_fault(walk, "%d other nodes have '%s': no more can", ROUTE_NODES_PER_NAME, row->names[c->index].name);
-        break;
-    case ROUTE_CONFLICT_NONE:
-        BUG_ON(true);
-    }
+    if (kind == ROUTE_CONFLICT_NONE)
+        return;
+    before = config_path_down(&walk->path, kind == ROUTE_CONFLICT_NAME ? "names" : "addresses");
+    config_path_index(&walk->path, index);
+    if (kind == ROUTE_CONFLICT_NAME)
+        feed_fault(walk, "'%s' is there twice", node->names[index].name);
+    else
+        feed_fault(walk, "is there twice");
     config_path_up(&walk->path, before);
 }
 
-int feed_row_add(struct feed_walk *walk, const json_t *value, struct route_builder *builder)
+const struct route_node *feed_row_new(struct feed_walk *walk, const json_t *value)
 {
     size_t faults = walk->errors->count;
     struct row row = {.node = {.tailnet = "", .mtu = ROUTE_MTU_MIN}};
-    struct route_conflict conflict;
-    int err = 0;
+    const struct route_node *made = NULL;
 
     row.node.addresses = row.addresses;
     row.node.endpoints = row.endpoints;
@@ -474,16 +454,42 @@ int feed_row_add(struct feed_walk *walk, const json_t *value, struct route_build
     feed_object(walk, value, row_keys, ARRAY_SIZE(row_keys), &row);
     if (walk->errors->count == faults)
         check_together(walk, &row);
-    if (row.no_memory)
-        err = ERR_NOMEM;
-    else if (walk->errors->count == faults)
-        err = route_builder_add(builder, &row.node, &conflict);
-    if (err == ERR_EXISTS)
-        tell_conflict(walk, &row, &conflict);
-    if (walk->errors->count != faults)
-        err = ERR_INVALID;
+    if (walk->errors->count == faults && !row.no_memory)
+        tell_twice(walk, &row.node);
+    if (walk->errors->count == faults && !row.no_memory)
+        made = route_row_new(&row.node);
     crypto_wipe(row.preshared_key, sizeof(row.preshared_key));
     free(row.names);
     free(row.texts);
-    return err;
+    return made;
+}
+
+void feed_row_syntax(struct feed_walk *walk, const json_error_t *error, unsigned first_line)
+{
+    const char *near = strstr(error->text, " near '");
+    int shown = near ? (int)(near - error->text) : (int)strlen(error->text);
+    struct config_place place = walk->place;
+
+    place.line = first_line + (error->line > 0 ? (unsigned)error->line - 1 : 0);
+    place.column = error->column > 0 ? (unsigned)error->column : 1;
+    config_errors_add(walk->errors, place, "", "%.*s", shown, error->text);
+}
+
+/* a duplicate key would else win silently over the one before it */
+const struct route_node *feed_row_parse(struct feed_walk *walk, const char *text, size_t len, char *id_out)
+{
+    json_error_t error;
+    json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    const char *id = json_string_value(json_object_get(object, "id"));
+    const struct route_node *row = NULL;
+
+    id_out[0] = 0;
+    if (object)
+        row = feed_row_new(walk, object);
+    else
+        feed_row_syntax(walk, &error, walk->place.line);
+    if (!row && id && strlen(id) <= ROUTE_ID_MAX)
+        strcpy(id_out, id);
+    json_decref(object);
+    return row;
 }

@@ -1,11 +1,9 @@
-/* route.c - looking up, and the end of a table. */
+/* route.c - looking up. */
 #include "ingress/route/route.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/bug.h"
-#include "common/crypto/crypto.h"
 #include "ingress/route/route_priv.h"
 
 const char *route_result_name(enum route_result result)
@@ -30,72 +28,75 @@ uint8_t route_shard(const char *id, size_t len)
     return (uint8_t)(h ^ h >> 8);
 }
 
-struct route_table *route_table_get(struct route_table *table)
+/* put - in its place by order, then place; at most one entry a node: a row that was exchanged while we looked may have
+ * been met twice */
+static size_t put(struct route_holder *holders, size_t count, const struct route_holder *new)
 {
-    atomic_fetch_add_explicit(&table->refs, 1, memory_order_relaxed);
-    return table;
+    size_t at = count;
+
+    for (size_t i = 0; i < count; i++)
+        if (holders[i].row->place == new->row->place)
+            return count;
+    for (; at > 0 && (holders[at - 1].order > new->order ||
+                      (holders[at - 1].order == new->order && holders[at - 1].row->place > new->row->place));
+         at--)
+        holders[at] = holders[at - 1];
+    holders[at] = *new;
+    return count + 1;
 }
 
-void route_table_put(struct route_table *table)
+static bool is_name(const struct route_name *name, const char *text, size_t len)
 {
-    /* acquire-release: what other threads read of the table comes before its end */
-    if (!table || atomic_fetch_sub_explicit(&table->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    for (struct route_block *block = table->blocks, *older; block; block = older) {
-        older = block->older;
-        if (table->secrets)
-            crypto_wipe(block->bytes, block->used);
-        free(block);
+    const char *kept = route_name_text(name);
+
+    return strlen(kept) == len && memcmp(kept, text, len) == 0;
+}
+
+/* find_name - where the node has it: where the entry says, but for a moment in which it has another row already */
+static bool find_name(const struct route_node *node, const char *text, size_t len, uint32_t *part)
+{
+    if (*part < node->names_count && is_name(&node->names[*part], text, len))
+        return true;
+    for (*part = 0; *part < node->names_count; ++*part)
+        if (is_name(&node->names[*part], text, len))
+            return true;
+    return false;
+}
+
+size_t route_holders(const struct route_table *table, const char *text, size_t len,
+                     struct route_holder out[ROUTE_NODES_PER_NAME])
+{
+    struct route_look look;
+    uint32_t place, part;
+    size_t count = 0;
+
+    route_look_init(&look, &table->names, map_hash(&table->seed, text, len));
+    while (count < ROUTE_NODES_PER_NAME && route_look_next(&look, &place, &part)) {
+        const struct route_row *row = route_row_in(table, place);
+
+        if (!row || !find_name(&row->node, text, len, &part))
+            continue;
+        const struct route_holder holder = {
+            row, part,
+            atomic_load_explicit(&route_chunk_of(table, place)->order[place % ROUTE_CHUNK], memory_order_relaxed)};
+
+        count = put(out, count, &holder);
     }
-    free(table->rows);
-    map_deinit(&table->names);
-    map_deinit(&table->ids);
-    map_deinit(&table->keys);
-    free(table);
-}
-
-const struct route_row *route_claim_row(const struct route_claim *claim)
-{
-    return container_of(claim - claim->index, const struct route_row, claims);
-}
-
-const struct route_name *route_claim_name(const struct route_claim *claim)
-{
-    return &route_claim_row(claim)->node.names[claim->index];
-}
-
-const char *route_claim_text(const struct route_claim *claim)
-{
-    const char *name = route_claim_name(claim)->name;
-
-    return name + (name[0] == '*');
-}
-
-struct route_claim *route_claim_find(const struct route_table *table, const char *text, size_t len)
-{
-    uint64_t hash = map_hash(&table->seed, text, len);
-
-    for (struct map_node *n = map_first(&table->names, hash); n; n = map_next(n)) {
-        struct route_claim *claim = container_of(n, struct route_claim, by_name);
-        const char *kept = route_claim_text(claim);
-
-        if (strlen(kept) == len && memcmp(kept, text, len) == 0)
-            return claim;
-    }
-    return NULL;
+    return count;
 }
 
 /* The exact name, or the longest wildcard above it. */
-static const struct route_claim *most_specific(const struct route_table *table, const char *name, size_t len)
+static size_t most_specific(const struct route_table *table, const char *name, size_t len,
+                            struct route_holder out[ROUTE_NODES_PER_NAME])
 {
     if (len == 0 || name[0] == '.') /* no name; and a leading dot is how wildcards are kept */
-        return NULL;
-    const struct route_claim *claim = route_claim_find(table, name, len);
+        return 0;
+    size_t count = route_holders(table, name, len, out);
     const char *end = name + len, *dot = name;
 
-    while (!claim && (dot = memchr(dot + 1, '.', (size_t)(end - dot - 1))))
-        claim = route_claim_find(table, dot, (size_t)(end - dot));
-    return claim;
+    while (count == 0 && (dot = memchr(dot + 1, '.', (size_t)(end - dot - 1))))
+        count = route_holders(table, dot, (size_t)(end - dot), out);
+    return count;
 }
 
 static bool expired(const struct route_node *node, uint64_t unix_now)
@@ -136,17 +137,21 @@ enum route_result route_find(const struct route_table *table, const char *name, 
                              uint64_t unix_now, struct route_match *out)
 {
     enum route_result furthest = ROUTE_UNKNOWN_NAME;
+    struct route_holder holders[ROUTE_NODES_PER_NAME];
 
     out->count = 0;
-    for (const struct route_claim *c = most_specific(table, name, len); c; c = c->next) {
-        const struct route_node *node = &route_claim_row(c)->node;
-        const struct route_name *rule = route_claim_name(c);
+    if (atomic_load_explicit(&((struct route_table *)table)->stopped, memory_order_relaxed))
+        return ROUTE_STALE;
+    size_t count = most_specific(table, name, len, holders);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct route_node *node = &holders[i].row->node;
+        const struct route_name *rule = &node->names[holders[i].part];
         enum route_result result = check(node, port, unix_now);
 
         furthest = MAX(furthest, result);
         if (result != ROUTE_OK)
             continue;
-        BUG_ON(out->count == ROUTE_NODES_PER_NAME);
         out->candidates[out->count++] = (struct route_candidate){
             .node = node,
             .target = rule->target ? rule->target : name,
@@ -160,26 +165,29 @@ enum route_result route_find(const struct route_table *table, const char *name, 
 size_t route_explain(const struct route_table *table, const char *name, size_t len, uint16_t port, uint64_t unix_now,
                      struct route_owner out[ROUTE_NODES_PER_NAME])
 {
-    size_t count = 0;
+    struct route_holder holders[ROUTE_NODES_PER_NAME];
+    size_t count = most_specific(table, name, len, holders);
+    bool stopped = atomic_load_explicit(&((struct route_table *)table)->stopped, memory_order_relaxed);
 
-    for (const struct route_claim *c = most_specific(table, name, len); c; c = c->next) {
-        BUG_ON(count == ROUTE_NODES_PER_NAME);
-        const struct route_node *node = &route_claim_row(c)->node;
+    for (size_t i = 0; i < count; i++) {
+        const struct route_node *node = &holders[i].row->node;
+        enum route_result result = stopped ? ROUTE_STALE : check(node, port, unix_now);
 
-        out[count++] =
-            (struct route_owner){.node = node, .rule = route_claim_name(c), .result = check(node, port, unix_now)};
+        out[i] = (struct route_owner){.node = node, .rule = &node->names[holders[i].part], .result = result};
     }
     return count;
 }
 
 const struct route_node *route_node_by_id(const struct route_table *table, const char *id, size_t len)
 {
-    uint64_t hash = map_hash(&table->seed, id, len);
+    struct route_look look;
+    uint32_t place, part;
 
-    for (struct map_node *n = map_first(&table->ids, hash); n; n = map_next(n)) {
-        const struct route_row *row = container_of(n, struct route_row, by_id);
+    route_look_init(&look, &table->ids, map_hash(&table->seed, id, len));
+    while (route_look_next(&look, &place, &part)) {
+        const struct route_row *row = route_row_in(table, place);
 
-        if (strlen(row->node.id) == len && memcmp(row->node.id, id, len) == 0)
+        if (row && strlen(row->node.id) == len && memcmp(row->node.id, id, len) == 0)
             return &row->node;
     }
     return NULL;
@@ -187,12 +195,14 @@ const struct route_node *route_node_by_id(const struct route_table *table, const
 
 const struct route_node *route_node_by_key(const struct route_table *table, const uint8_t key[ROUTE_KEY_BYTES])
 {
-    uint64_t hash = map_hash(&table->seed, key, ROUTE_KEY_BYTES);
+    struct route_look look;
+    uint32_t place, part;
 
-    for (struct map_node *n = map_first(&table->keys, hash); n; n = map_next(n)) {
-        const struct route_row *row = container_of(n, struct route_row, by_key);
+    route_look_init(&look, &table->keys, map_hash(&table->seed, key, ROUTE_KEY_BYTES));
+    while (route_look_next(&look, &place, &part)) {
+        const struct route_row *row = route_row_in(table, place);
 
-        if (memcmp(row->node.key, key, ROUTE_KEY_BYTES) == 0)
+        if (row && memcmp(row->node.key, key, ROUTE_KEY_BYTES) == 0)
             return &row->node;
     }
     return NULL;
@@ -200,11 +210,5 @@ const struct route_node *route_node_by_key(const struct route_table *table, cons
 
 size_t route_node_count(const struct route_table *table)
 {
-    return table->count;
-}
-
-const struct route_node *route_node_at(const struct route_table *table, size_t index)
-{
-    BUG_ON(index >= table->count);
-    return &table->rows[index]->node;
+    return atomic_load_explicit(&((struct route_table *)table)->count, memory_order_relaxed);
 }

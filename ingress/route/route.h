@@ -1,8 +1,8 @@
-/* route.h - the map from a public name to the node, or nodes, that may be offered its visitors.
+/* route.h - the map from a public name to the node, or nodes, that may be offered its visitors: what readers need.
  *
- * A table is a snapshot: one thread builds it (route_builder.h), any number read it, nobody changes it. Who uses one
- * holds a reference; everything a table hands out (nodes, texts, match targets) lives as long as that reference.
- * A reload builds a second table, swaps the pointer, and learns from route_diff.h what became of each node.
+ * The table changes while it is read (route_table.h). Everything that a look-up hands out (nodes, texts, match targets)
+ * is valid until the reader leaves, for workers the end of the loop turn; the writer needs no such bounds but its own
+ * next reclaim.
  *
  * Names are kept in lower case without the trailing dot. A name is looked up exactly first, then by the longest
  * wildcard above it: "*.a.b" stands for every name under a.b at any depth, and never for a.b itself. (RFC 4592 section
@@ -58,7 +58,7 @@ struct route_name {
     uint16_t target_port; /* 0: the visitor's own, with or without target */
 };
 
-/* One node as a feed tells it: the input of a builder, and the read-only row of a table. */
+/* One node as a feed tells it: the input of route_row_new, and the read-only row it makes. */
 struct route_node {
     const char *id;      /* unique in the table and stable: it selects the shard */
     const char *tailnet; /* selects the identity that serves it; "" the first one */
@@ -71,7 +71,7 @@ struct route_node {
     uint16_t addresses_count, endpoints_count, ports_count, names_count;
     uint16_t peerapi4, peerapi6; /* TCP ports inside the tunnel, one a family; 0: none */
     uint16_t mtu;                /* bytes of an inner IP packet; ROUTE_MTU_MIN … ROUTE_MTU_MAX */
-    uint8_t shard;               /* route_shard(id); the builder sets it */
+    uint8_t shard;               /* route_shard(id); route_row_new sets it */
     bool admin;                  /* the administrator's half of the double opt-in */
     bool keepalive;              /* send persistent keepalives, at the config's interval */
     enum route_consent consent : 8; /* small: there may be a million nodes */
@@ -84,11 +84,6 @@ struct route_node {
 
 struct route_table;
 
-/* route_table_get - one more reference; returns the table. route_table_put drops one and frees with the last, wiping
- * preshared keys; NULL is allowed. Both from any thread. */
-struct route_table *route_table_get(struct route_table *table);
-void route_table_put(struct route_table *table);
-
 /* What a look-up says. The order is the order of the checks; where several nodes share a name and none may be used,
  * the answer is that of the one which came furthest. */
 #define ROUTE_RESULT_MAP(X)                                                                                            \
@@ -96,6 +91,7 @@ void route_table_put(struct route_table *table);
     X(PORT_NOT_FUNNELLED, "port_not_funnelled") /* somebody's, but not on this port */                                 \
     X(NOT_OPTED_IN, "not_opted_in")             /* the administrator or the node says no */                            \
     X(EXPIRED, "expired")                                                                                              \
+    X(STALE, "feed_stale") /* the whole table is older than the operator allows */                                     \
     X(OK, "ok")
 
 enum route_result {
@@ -120,7 +116,7 @@ struct route_match {
 /* route_find - who may be offered a visitor that asked for `name` on public `port`.
  * name      lower case, no trailing dot, as struct hello gives it; candidates without a target rewrite point into it
  * unix_now  wall-clock seconds, for expiry
- * Reads no more than one map entry a label. */
+ * One look-up a label. */
 enum route_result route_find(const struct route_table *table, const char *name, size_t len, uint16_t port,
                              uint64_t unix_now, struct route_match *out);
 
@@ -145,9 +141,8 @@ bool route_node_open(const struct route_node *node, uint64_t unix_now);
 const struct route_node *route_node_by_id(const struct route_table *table, const char *id, size_t len);
 const struct route_node *route_node_by_key(const struct route_table *table, const uint8_t key[ROUTE_KEY_BYTES]);
 
-/* route_node_count, route_node_at - every node in the feed's order; index < count. */
+/* route_node_count - how many nodes are in it. */
 size_t route_node_count(const struct route_table *table);
-const struct route_node *route_node_at(const struct route_table *table, size_t index);
 
 /* route_shard - the shard of an id: FNV-1a (32 bit) folded to 8 bits by xor. It is part of every WireGuard receiver
  * index and must come out the same on every machine, version and run: never change it, never seed it. */

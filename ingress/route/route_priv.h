@@ -1,53 +1,84 @@
-/* route_priv.h - a table from the inside, for route.c and route_builder.c.
+/* route_priv.h - the table from the inside.
  *
- * A million rows are to cost at most 300 bytes each beyond their names. So a row is one stretch of memory: the row
- * itself, then its claims, names, endpoints, ports, addresses, preshared key and texts; and the rows of a table are cut
- * from large blocks, which cost no header each and go back whole. A claim is one node's entry for one name; claims of
- * several nodes for the same name hang in the feed's order behind the first, and only that first one is in the map. */
+ * A row is one stretch of memory, immutable once it is in the table: the row itself, then its names, endpoints, ports,
+ * addresses, preshared key and texts. A node has a place for as long as it is in the table; exchanging the row in that
+ * place is one store, which changes all of the node for all readers at once. Indexes lead from names, ids, keys and
+ * addresses to places (route_index.h). */
 #ifndef ROUTE_ROUTE_PRIV_H
 #define ROUTE_ROUTE_PRIV_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "common/base/map.h"
-#include "ingress/route/route.h"
+#include "ingress/route/route_index.h"
+#include "ingress/route/route_table.h"
 
-struct route_claim {
-    struct map_node by_name;
-    struct route_claim *next; /* of the same name, by a later node */
-    uint32_t index;           /* among its row's claims, which are in the order of its names */
-};
+#define ROUTE_CHUNK  4096 /* places; a table grows by so many */
+#define ROUTE_CHUNKS ((ROUTE_PLACES_MAX + ROUTE_CHUNK - 1) / ROUTE_CHUNK)
 
 struct route_row {
-    struct map_node by_id, by_key;
+    atomic_uint refs;
+    uint32_t place; /* while in a table */
     struct route_node node;
-    struct route_claim claims[]; /* node.names_count of them */
 };
 
-struct route_block {
-    struct route_block *older;
-    size_t used, room; /* of bytes */
-    _Alignas(max_align_t) uint8_t bytes[];
+struct route_chunk {
+    _Atomic(struct route_row *) rows[ROUTE_CHUNK]; /* NULL: nobody has the place */
+    atomic_uint order[ROUTE_CHUNK];                /* among the nodes of one name */
+    uint32_t mark[ROUTE_CHUNK];                    /* the writer's user's; of a free place: the next free one */
+    atomic_uchar watched[ROUTE_CHUNK];
 };
 
 struct route_table {
-    atomic_uint refs;
     struct map_seed seed;
-    struct map names, ids, keys;
-    struct route_row **rows;
-    size_t count, room;
-    struct route_block *blocks; /* of the rows; the newest is filled */
-    bool secrets;               /* some row has a preshared key */
+    struct route_epoch epoch;
+    struct route_index names, ids, keys, addresses;
+    _Atomic(struct route_chunk *) chunks[ROUTE_CHUNKS];
+    atomic_size_t count;
+    uint32_t places; /* ever used: all rows are below */
+    uint32_t free;   /* the first free place below `places`, PLACE_NONE */
+    atomic_bool stopped;
 };
 
-/* route_claim_find - the first claim of a name, or NULL. Wildcards are kept without their star: ".apps.example.net". */
-struct route_claim *route_claim_find(const struct route_table *table, const char *text, size_t len);
+#define PLACE_NONE UINT32_MAX
 
-/* route_claim_text - how a claim's name is kept in the map. */
-const char *route_claim_text(const struct route_claim *claim);
+static inline struct route_row *route_row_of(const struct route_node *node)
+{
+    return (struct route_row *)(void *)((char *)node - offsetof(struct route_row, node));
+}
 
-/* route_claim_row, route_claim_name - whose claim it is, and the name as the node has it. */
-const struct route_row *route_claim_row(const struct route_claim *claim);
-const struct route_name *route_claim_name(const struct route_claim *claim);
+static inline struct route_chunk *route_chunk_of(const struct route_table *t, uint32_t place)
+{
+    return atomic_load_explicit(&((struct route_table *)t)->chunks[place / ROUTE_CHUNK], memory_order_acquire);
+}
+
+/* the row in a place: sequentially consistent, see route_epoch.h */
+static inline struct route_row *route_row_in(const struct route_table *t, uint32_t place)
+{
+    return atomic_load(&route_chunk_of(t, place)->rows[place % ROUTE_CHUNK]);
+}
+
+/* route_name_text - how a name is indexed: wildcards without their star, ".apps.example.net". */
+static inline const char *route_name_text(const struct route_name *name)
+{
+    return name->name + (name->name[0] == '*');
+}
+
+static inline uint64_t route_address_hash(const struct route_table *t, const char *tailnet, const struct addr *addr)
+{
+    return map_hash(&t->seed, tailnet, strlen(tailnet)) ^ map_hash(&t->seed, addr, sizeof(*addr));
+}
+
+/* One node of a name. */
+struct route_holder {
+    const struct route_row *row;
+    uint32_t part; /* which of its names */
+    uint32_t order;
+};
+
+/* route_holders - who has exactly this name, as route_name_text gives it, in order. */
+size_t route_holders(const struct route_table *table, const char *text, size_t len,
+                     struct route_holder out[ROUTE_NODES_PER_NAME]);
 
 #endif

@@ -25,11 +25,11 @@ def metrics(world):
             assert name not in typed, f"{name} is declared twice"
             typed[name] = kind
         elif not line.startswith("#"):
-            found = re.fullmatch(r'(funnel_[a-z_0-9]+)(\{[a-z_]+="[^"]*"\})? (\d+)', line)
+            found = re.fullmatch(r'(funnel_[a-z_0-9]+)(\{[a-z_]+="[^"]*"\})? (\d+(?:\.\d+)?)', line)
             assert found, line
             assert found[1] in typed, f"{found[1]} has no type"
             assert found[1].endswith("_total") == (typed[found[1]] == "counter"), line
-            samples[found[1] + (found[2] or "")] = int(found[3])
+            samples[found[1] + (found[2] or "")] = float(found[3])
     return samples
 
 

@@ -92,7 +92,7 @@ static void least_row(void **state)
     assert_int_equal(n->half_close, ROUTE_HALF_CLOSE_DEFAULT);
     assert_int_equal(n->connections_max, 0);
     assert_int_equal(n->expires, 0);
-    route_table_put(t);
+    route_table_free(t);
 }
 
 /* Every key there is; compared with the JSON Schema below. */
@@ -108,7 +108,7 @@ static void full_row_is_read(void **state)
 {
     (void)state;
     struct route_table *t = parse_good(full_row); /* one line: the lines form */
-    const struct route_node *n = route_node_at(t, 0);
+    const struct route_node *n = route_table_at(t, 0);
 
     assert_string_equal(n->tailnet, "home");
     assert_int_equal(n->names_count, 3);
@@ -134,7 +134,7 @@ static void full_row_is_read(void **state)
     assert_int_equal(n->proxy_protocol, ROUTE_PROXY_V2);
     assert_int_equal(n->half_close, ROUTE_HALF_CLOSE_PROPAGATE);
     assert_int_equal(n->connections_max, 7);
-    route_table_put(t);
+    route_table_free(t);
 }
 
 static void forms(void **state)
@@ -158,7 +158,7 @@ static void forms(void **state)
         struct route_table *t = parse_good(cases[i].text);
 
         assert_int_equal(route_node_count(t), cases[i].nodes);
-        route_table_put(t);
+        route_table_free(t);
     }
 }
 
@@ -342,7 +342,7 @@ static void conflicts(void **state)
     struct route_table *t = parse_good(
         DOCUMENT(WITH_ADDRESS("a", KEY_A, "1", "") "," WITH_ADDRESS("b", KEY_B, "1", ",\"tailnet\":\"x\"")));
 
-    route_table_put(t);
+    route_table_free(t);
 }
 
 static void one_name_of_several_nodes_keeps_order(void **state)
@@ -361,7 +361,7 @@ static void one_name_of_several_nodes_keeps_order(void **state)
     assert_int_equal(m.count, ROUTE_NODES_PER_NAME);
     for (unsigned i = 0; i < ROUTE_NODES_PER_NAME; i++)
         assert_int_equal(m.candidates[i].node->key[ROUTE_KEY_BYTES - 1], i + 1);
-    route_table_put(t);
+    route_table_free(t);
     sprintf(text + strlen(text), row, ROUTE_NODES_PER_NAME, ROUTE_NODES_PER_NAME + 1);
     expect_error(text, "f.json:33: names[0]: 32 other nodes have 'x': no more can");
 }
@@ -398,7 +398,7 @@ static void bounds(void **state)
     assert_null(t);
     assert_string_equal(errors.line[0], "f: is larger than 64 MiB: write one node a line instead");
     assert_int_equal(feed_document_parse("f", text, len - 1, &seed, &errors, &t), 0);
-    route_table_put(t);
+    route_table_free(t);
 
     size_t row = strlen(ROW("a", KEY_A));
 
@@ -433,7 +433,7 @@ static void sample_is_read(void **state)
     assert_int_equal(route_find(t, "www.example.org", 15, 443, 0, &m), ROUTE_OK);
     assert_memory_equal(m.candidates[0].target, "web.tail1234.ts.net", m.candidates[0].target_len);
     assert_int_equal(route_find(t, "x.apps.example.net", 18, 443, 0, &m), ROUTE_OK);
-    route_table_put(t);
+    route_table_free(t);
 }
 
 static void same_keys(const json_t *a, const json_t *b)

@@ -12,6 +12,7 @@
 #include "common/base/bug.h"
 #include "ingress/feed/feed_document.h"
 #include "ingress/feed/feed_tailnet.h"
+#include "ingress/route/route_table.h"
 
 static const struct map_seed seed = {1, 2};
 static const uint16_t ports[] = {443, 8443};
@@ -68,7 +69,7 @@ static void check_row(const char *row)
     config_errors_init(errors);
     if (feed_document_parse("row", row, strlen(row), &seed, errors, &table) != 0)
         fail_msg("%s", row);
-    route_table_put(table);
+    route_table_free(table);
     free(errors);
 }
 

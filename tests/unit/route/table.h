@@ -35,19 +35,19 @@ static inline struct route_node node_of(const char *id, const struct route_name 
     return n;
 }
 
-static inline struct route_builder *builder_new(void)
+static inline struct route_table *table_new(void)
 {
-    struct route_builder *b = route_builder_new(&seed);
+    struct route_table *t = route_table_new(&seed);
 
-    assert_non_null(b);
-    return b;
+    assert_non_null(t);
+    return t;
 }
 
-static inline void add(struct route_builder *b, const struct route_node *node)
+static inline void add(struct route_table *t, const struct route_node *node)
 {
     struct route_conflict conflict;
 
-    assert_int_equal(route_builder_add(b, node, &conflict), 0);
+    assert_int_equal(route_builder_add(t, node, &conflict), 0);
 }
 
 static inline enum route_result find(const struct route_table *t, const char *name, struct route_match *out)

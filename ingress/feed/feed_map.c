@@ -1,0 +1,651 @@
+/* feed_map.c - snapshots, deltas, and rows that wait.
+ *
+ * Every node has a mark in the table: the number of the snapshot that named it last. While a snapshot is put in force, a
+ * node with an older mark is on its way out and holds nothing against others. */
+#include "ingress/feed/feed_map.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/bug.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "ingress/feed/feed_row.h"
+#include "ingress/route/route_diff.h"
+
+#define DROPPED_A_STEP 8
+#define EVENTS_MAX  1024 /* waiting to be taken, before a slice ends early */
+#define SAID_AT_ONCE 20  /* log lines about rows; then one a second */
+
+enum phase {
+    IDLE = 0,
+    STAGING,  /* between BEGIN and END */
+    DROPPING, /* what was staged is not wanted */
+    ENTERING, /* staged rows go in */
+    SWEEPING, /* what it did not name goes out */
+};
+
+/* A row that was left out. */
+struct waiting {
+    struct map_node by_id;
+    struct waiting *next, *prev; /* in the order of arrival */
+    const struct route_node *row;
+    uint32_t blocker; /* the place of who is in its way; ANYBODY */
+};
+#define ANYBODY UINT32_MAX
+
+struct staged {
+    const struct route_node *row; /* with a reference */
+    bool same;                    /* it is the one in the table */
+};
+
+struct feed_map {
+    struct feed_map_config config;
+    enum phase phase;
+    uint32_t serial;     /* of the snapshot */
+    uint32_t orders;     /* the last place in a name that was given out */
+    struct staged *staged;
+    size_t staged_count, staged_room, at;
+    bool unknown;        /* a row of it told not even its id */
+    bool lost;           /* memory ran out: it can't be put in force */
+    bool forgiven;
+    uint64_t revision;   /* of the snapshot */
+    uint32_t sweep;
+    struct map waiting;
+    struct waiting *first, *last;
+    uint32_t *released;  /* places whose claims changed: who waits for them is tried again */
+    size_t released_count, released_room;
+    struct feed_event *events;
+    size_t events_first, events_count, events_room;
+    struct log_limit said;
+    struct feed_map_stats stats;
+};
+
+struct feed_map *feed_map_new(const struct feed_map_config *config)
+{
+    struct feed_map *m = calloc(1, sizeof(*m));
+
+    if (!m)
+        return NULL;
+    m->config = *config;
+    m->serial = 1; /* 0 is the mark of who was never named */
+    map_init(&m->waiting);
+    m->orders = (uint32_t)route_node_count(config->table);
+    bucket_init(&m->said.bucket, 1, SAID_AT_ONCE);
+    return m;
+}
+
+/* drop - so many of the staged rows; a million at once would take long. Returns whether there are more */
+static bool staged_drop(struct feed_map *m, size_t rows)
+{
+    for (; rows > 0 && m->staged_count > m->at; rows--)
+        route_node_put(m->staged[--m->staged_count].row);
+    if (m->staged_count > m->at)
+        return true;
+    free(m->staged);
+    m->staged = NULL;
+    m->staged_count = m->staged_room = m->at = 0;
+    return false;
+}
+
+static void waiting_drop(struct feed_map *m, struct waiting *w)
+{
+    map_remove(&m->waiting, &w->by_id);
+    *(w->prev ? &w->prev->next : &m->first) = w->next;
+    *(w->next ? &w->next->prev : &m->last) = w->prev;
+    route_node_put(w->row);
+    free(w);
+    m->stats.waiting--;
+}
+
+void feed_map_free(struct feed_map *m)
+{
+    struct feed_event event;
+
+    if (!m)
+        return;
+    staged_drop(m, SIZE_MAX);
+    while (m->first)
+        waiting_drop(m, m->first);
+    while (feed_map_event(m, &event))
+        route_node_put(event.node);
+    map_deinit(&m->waiting);
+    free(m->released);
+    free(m->events);
+    free(m);
+}
+
+const struct feed_map_stats *feed_map_stats(const struct feed_map *m)
+{
+    return &m->stats;
+}
+
+bool feed_map_busy(const struct feed_map *m)
+{
+    return m->phase >= DROPPING;
+}
+
+void feed_map_resume(struct feed_map *m, uint64_t revision)
+{
+    m->stats.revision = revision;
+}
+
+void feed_map_forgive(struct feed_map *m)
+{
+    m->forgiven = true;
+}
+
+/* ---- telling ---- */
+
+/* said - into its place in the status, and into the log as long as there is not too much of it */
+static void __attribute__((format(printf, 5, 6))) say(struct feed_map *m, char out[FEED_MAP_TEXT], const char *event,
+                                                      ts_t now, const char *fmt, ...)
+{
+    char quoted[FEED_MAP_TEXT + 64];
+    unsigned long left_out;
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(out, FEED_MAP_TEXT, fmt, args);
+    va_end(args);
+    if (log_allowed(&m->said, now, &left_out))
+        log_warn("feed", "event=%s error=%s unsaid=%lu", event, log_quote(quoted, sizeof(quoted), out, strlen(out)),
+                 left_out);
+}
+
+/* room - for one more in a list; false: out of memory */
+static bool room(void **list, size_t *have, size_t count, size_t bytes)
+{
+    if (count < *have)
+        return true;
+    size_t more = *have ? *have * 2 : 64;
+    void *grown = realloc(*list, more * bytes);
+
+    if (!grown)
+        return false;
+    *list = grown;
+    *have = more;
+    return true;
+}
+
+static void add_event(struct feed_map *m, enum feed_event_kind kind, const struct route_node *node)
+{
+    if (!route_table_watched(m->config.table, route_node_place(node)))
+        return;
+    if (m->events_first > 0 && m->events_first + m->events_count == m->events_room) {
+        memmove(m->events, m->events + m->events_first, m->events_count * sizeof(*m->events));
+        m->events_first = 0;
+    }
+    /* one that is lost leaves a connected node with its old row until it connects anew: better than to end here */
+    if (room((void **)&m->events, &m->events_room, m->events_first + m->events_count, sizeof(*m->events)))
+        m->events[m->events_first + m->events_count++] = (struct feed_event){kind, route_node_get(node)};
+    else
+        log_error("feed", "event=lost node=\"%s\" error=\"%s\"", node->id, err_str(ERR_NOMEM));
+}
+
+bool feed_map_event(struct feed_map *m, struct feed_event *out)
+{
+    if (m->events_count == 0)
+        return false;
+    *out = m->events[m->events_first++];
+    if (--m->events_count == 0)
+        m->events_first = 0;
+    return true;
+}
+
+/* ---- in and out of the table ---- */
+
+static const struct route_node *by_id(const struct feed_map *m, const char *id, size_t len)
+{
+    return route_node_by_id(m->config.table, id, len);
+}
+
+static uint32_t *mark(const struct feed_map *m, const struct route_node *node)
+{
+    return route_table_mark(m->config.table, route_node_place(node));
+}
+
+static struct waiting *waiting_of(const struct feed_map *m, const char *id, size_t len)
+{
+    for (struct map_node *n = map_first(&m->waiting, map_hash(&m->config.seed, id, len)); n; n = map_next(n)) {
+        struct waiting *w = container_of(n, struct waiting, by_id);
+
+        if (strlen(w->row->id) == len && memcmp(w->row->id, id, len) == 0)
+            return w;
+    }
+    return NULL;
+}
+
+static void release(struct feed_map *m, uint32_t place)
+{
+    if (!m->first)
+        return;
+    if (room((void **)&m->released, &m->released_room, m->released_count, sizeof(*m->released)))
+        m->released[m->released_count++] = place;
+}
+
+static void leave(struct feed_map *m, const struct route_node *node, enum feed_event_kind kind)
+{
+    uint32_t place = route_node_place(node);
+
+    m->stats.revoked += kind == FEED_EVENT_REVOKED;
+    add_event(m, kind, node);
+    route_table_leave(m->config.table, node);
+    route_table_unwatch(m->config.table, place);
+    m->stats.left++;
+    release(m, place);
+}
+
+/* weak - what it holds, it holds until somebody else claims it */
+static bool weak(const struct feed_map *m, const struct route_node *node)
+{
+    return (m->phase >= ENTERING && *mark(m, node) != m->serial) || waiting_of(m, node->id, strlen(node->id));
+}
+
+struct way {
+    struct feed_map *map;
+    const struct route_node *row;
+    struct route_conflict conflict; /* what is in the way; kind NONE: nothing */
+    bool met;                       /* a weak holder was met */
+    bool clear;                     /* take weak holders out of the way */
+};
+
+/* the weak one of a full name that stands last; NULL: all of them hold */
+static const struct route_node *weak_of_name(const struct feed_map *m, const struct route_name *name)
+{
+    struct route_owner owners[ROUTE_NODES_PER_NAME];
+    char text[300] = "x"; /* any name below a wildcard */
+    const char *asked = name->name;
+
+    if (name->name[0] == '*') {
+        snprintf(text + 1, sizeof(text) - 1, "%s", name->name + 1);
+        asked = text;
+    }
+    for (size_t i = route_explain(m->config.table, asked, strlen(asked), 0, 0, owners); i-- > 0;)
+        if (strcmp(owners[i].rule->name, name->name) == 0 && weak(m, owners[i].node))
+            return owners[i].node;
+    return NULL;
+}
+
+static bool on_conflict(const struct route_conflict *conflict, void *ctx)
+{
+    struct way *way = ctx;
+    struct feed_map *m = way->map;
+    const struct route_node *holder = conflict->other;
+
+    if (conflict->kind == ROUTE_CONFLICT_NAME_FULL)
+        holder = weak_of_name(m, &way->row->names[conflict->index]);
+    else if (!weak(m, holder))
+        holder = NULL;
+    if (!holder) {
+        way->conflict = *conflict;
+        return false;
+    }
+    way->met = true;
+    if (way->clear)
+        leave(m, holder, FEED_EVENT_REMOVED);
+    return true;
+}
+
+static void tell_conflict(struct feed_map *m, const struct route_node *row, const struct route_conflict *c, ts_t now)
+{
+    static const char *const things[] = {[ROUTE_CONFLICT_KEY] = "its key", [ROUTE_CONFLICT_ADDRESS] = "its address"};
+
+    m->stats.conflicts++;
+    if (c->kind == ROUTE_CONFLICT_NAME_FULL)
+        say(m, m->stats.conflict, "conflict", now, "node '%s' is left out: %d other nodes have the name '%s'", row->id,
+            ROUTE_NODES_PER_NAME, row->names[c->index].name);
+    else
+        say(m, m->stats.conflict, "conflict", now, "node '%s' is left out: node '%s' has %s", row->id, c->other->id,
+            things[c->kind]);
+}
+
+/* wait - the row (its reference is taken) comes in when its way is free */
+static void wait(struct feed_map *m, const struct route_node *row, const struct route_conflict *c, uint64_t unix_now,
+                 ts_t now)
+{
+    struct waiting *w = m->stats.waiting < FEED_WAITING_MAX ? calloc(1, sizeof(*w)) : NULL;
+    const struct route_node *was = by_id(m, row->id, strlen(row->id));
+
+    tell_conflict(m, row, c, now);
+    if (was && !route_node_open(row, unix_now))
+        leave(m, was, FEED_EVENT_REVOKED);
+    else if (was && w)
+        release(m, route_node_place(was)); /* from here on it is weak */
+    if (!w) {
+        route_node_put(row);
+        return;
+    }
+    w->row = row;
+    w->blocker = c->other ? route_node_place(c->other) : ANYBODY;
+    w->prev = m->last;
+    *(m->last ? &m->last->next : &m->first) = w;
+    m->last = w;
+    map_insert(&m->waiting, &w->by_id, map_hash(&m->config.seed, row->id, strlen(row->id)));
+    m->stats.waiting++;
+}
+
+/* put - the row (its reference is taken) is in nobody's way */
+static void put(struct feed_map *m, const struct route_node *row, uint32_t order, uint64_t unix_now)
+{
+    const struct route_node *was;
+    int err = route_table_enter(m->config.table, row, &was);
+
+    if (err != 0) {
+        log_error("feed", "event=not_entered node=\"%s\" error=\"%s\"", row->id, err_str(err));
+        route_node_put(row);
+        return;
+    }
+    m->stats.entered++;
+    *mark(m, row) = m->serial;
+    if (!was || order)
+        route_table_order_set(m->config.table, route_node_place(row), order ? order : ++m->orders);
+    if (!was)
+        return;
+    add_event(m, FEED_EVENT_CHANGED, was);
+    if (route_node_open(was, unix_now) && !route_node_open(row, unix_now)) {
+        m->stats.revoked++;
+        add_event(m, FEED_EVENT_REVOKED, row);
+    }
+    release(m, route_node_place(row));
+}
+
+static void make_way(struct feed_map *m, struct way *way)
+{
+    way->clear = true;
+    if (way->met)
+        (void)route_table_conflicts(m->config.table, way->row, on_conflict, way);
+}
+
+/* enter - as far as nothing is in its way; returns whether it is in. The reference is taken. */
+static bool enter(struct feed_map *m, const struct route_node *row, uint32_t order, uint64_t unix_now, ts_t now)
+{
+    struct way way = {.map = m, .row = row};
+
+    if (!route_table_conflicts(m->config.table, row, on_conflict, &way)) {
+        wait(m, row, &way.conflict, unix_now, now);
+        return false;
+    }
+    make_way(m, &way);
+    put(m, row, order, unix_now);
+    return true;
+}
+
+/* those whose way may be free now, in the order of arrival; each that comes in may free the way of others */
+static void retry(struct feed_map *m, uint64_t unix_now)
+{
+    for (size_t i = 0; i < m->released_count; i++) {
+        struct waiting *next;
+
+        for (struct waiting *w = m->first; w; w = next) {
+            struct way way = {.map = m, .row = w->row};
+
+            next = w->next;
+            if (w->blocker != ANYBODY && w->blocker != m->released[i])
+                continue;
+            if (!route_table_conflicts(m->config.table, w->row, on_conflict, &way)) {
+                w->blocker = way.conflict.other ? route_node_place(way.conflict.other) : ANYBODY;
+                continue;
+            }
+            const struct route_node *row = route_node_get(w->row);
+
+            waiting_drop(m, w);
+            make_way(m, &way);
+            put(m, row, 0, unix_now);
+        }
+    }
+    m->released_count = 0;
+}
+
+/* the newest word about a node: what waited for it counts no more */
+static void forget_waiting(struct feed_map *m, const char *id, size_t len)
+{
+    struct waiting *w = waiting_of(m, id, len);
+
+    if (w)
+        waiting_drop(m, w);
+}
+
+/* ---- deltas ---- */
+
+static void delta_put(struct feed_map *m, const struct route_node *row, uint64_t unix_now, ts_t now)
+{
+    const struct route_node *was = by_id(m, row->id, strlen(row->id));
+
+    forget_waiting(m, row->id, strlen(row->id));
+    if (was && route_node_changed(was, row) == 0)
+        route_node_put(row);
+    else
+        enter(m, row, 0, unix_now, now);
+}
+
+static void delta_leave(struct feed_map *m, const struct feed_op *op, enum feed_event_kind kind)
+{
+    const struct route_node *was = by_id(m, op->id, op->id_len);
+
+    forget_waiting(m, op->id, op->id_len);
+    if (was)
+        leave(m, was, kind);
+}
+
+/* ---- snapshots ---- */
+
+static bool stage(struct feed_map *m, const struct route_node *row, bool same)
+{
+    if (!room((void **)&m->staged, &m->staged_room, m->staged_count, sizeof(*m->staged))) {
+        route_node_put(row);
+        m->lost = true;
+        return false;
+    }
+    m->staged[m->staged_count++] = (struct staged){row, same};
+    return true;
+}
+
+bool feed_map_take_row(struct feed_map *m, const struct route_node *row)
+{
+    BUG_ON(m->phase != STAGING);
+    const struct route_node *was = by_id(m, row->id, strlen(row->id));
+    bool named = was && *mark(m, was) == m->serial; /* before, in this snapshot: the later word counts */
+    bool same = was && !named && route_node_changed(was, row) == 0;
+
+    if (was)
+        *mark(m, was) = m->serial;
+    if (!same)
+        return stage(m, row, false);
+    route_node_put(row);
+    return stage(m, route_node_get(was), true);
+}
+
+static void snapshot_begin(struct feed_map *m)
+{
+    staged_drop(m, SIZE_MAX); /* of a source that begins again without a word: none of ours does */
+    m->phase = STAGING;
+    m->serial++;
+    m->unknown = m->lost = false;
+}
+
+static void snapshot_abort(struct feed_map *m)
+{
+    m->phase = DROPPING;
+    m->stats.aborted++;
+}
+
+/* refused - the snapshot is not believed: the map stays as it is */
+static bool refused(struct feed_map *m, const struct feed_op *op, ts_t now)
+{
+    size_t nodes = route_node_count(m->config.table);
+    bool back = op->revision && op->revision < m->stats.revision, empty = m->config.live && m->staged_count == 0;
+
+    if (m->lost)
+        say(m, m->stats.refusal, "refused", now, "out of memory for a snapshot of more than %zu nodes",
+            m->staged_count);
+    else if (back && !m->forgiven)
+        say(m, m->stats.refusal, "refused", now, "revision %" PRIu64 " is older than the map's %" PRIu64, op->revision,
+            m->stats.revision);
+    else if (empty && nodes > 0 && !m->forgiven)
+        say(m, m->stats.refusal, "refused", now, "a snapshot without nodes, while the map has %zu", nodes);
+    else
+        return false;
+    m->stats.refused++;
+    m->phase = DROPPING;
+    return true;
+}
+
+static void snapshot_end(struct feed_map *m, const struct feed_op *op, ts_t now)
+{
+    if (refused(m, op, now))
+        return;
+    m->forgiven = false;
+    m->revision = op->revision;
+    m->phase = ENTERING;
+    m->at = 0;
+    m->sweep = 0;
+    m->orders = 0;
+    /* what waited from before counts only if the snapshot says it again */
+    while (!m->unknown && m->first)
+        waiting_drop(m, m->first);
+}
+
+/* one of the staged, at its place among the others */
+static void step_enter(struct feed_map *m, uint64_t unix_now, ts_t now)
+{
+    struct staged *s = &m->staged[m->at++];
+    const struct route_node *row = s->row;
+
+    m->orders++;
+    s->row = NULL;
+    if (s->same) {
+        const struct route_node *node = route_table_at(m->config.table, route_node_place(row));
+
+        if (node != row) /* it had to make way meanwhile, and may be back */
+            node = by_id(m, row->id, strlen(row->id));
+        if (node)
+            route_table_order_set(m->config.table, route_node_place(node), m->orders);
+        route_node_put(row);
+        return;
+    }
+    forget_waiting(m, row->id, strlen(row->id));
+    enter(m, row, m->orders, unix_now, now);
+}
+
+static void step_sweep(struct feed_map *m)
+{
+    const struct route_node *node = route_table_at(m->config.table, m->sweep++);
+
+    if (node && *mark(m, node) != m->serial)
+        leave(m, node, FEED_EVENT_REMOVED);
+}
+
+static void snapshot_done(struct feed_map *m)
+{
+    staged_drop(m, 0); /* all are in the table, or wait */
+    m->phase = IDLE;
+    m->stats.snapshots++;
+    m->stats.revision = m->revision;
+}
+
+bool feed_map_step(struct feed_map *m, size_t rows, uint64_t unix_now, ts_t now)
+{
+    for (; rows > 0 && feed_map_busy(m) && m->events_count < EVENTS_MAX; rows--) {
+        if (m->phase == DROPPING) {
+            if (!staged_drop(m, DROPPED_A_STEP))
+                m->phase = IDLE;
+        } else if (m->phase == ENTERING && m->at < m->staged_count)
+            step_enter(m, unix_now, now);
+        else if (m->phase == ENTERING)
+            m->phase = SWEEPING;
+        else if (!m->unknown && m->sweep < route_table_places(m->config.table))
+            step_sweep(m);
+        else
+            snapshot_done(m);
+        retry(m, unix_now);
+    }
+    return feed_map_busy(m);
+}
+
+/* ---- steps ---- */
+
+static void take_put(struct feed_map *m, const struct feed_op *op, uint64_t unix_now, ts_t now)
+{
+    struct config_errors errors;
+    struct feed_walk walk;
+    char id[ROUTE_ID_MAX + 1];
+
+    config_errors_init(&errors);
+    feed_walk_init(&walk, m->config.name, &errors);
+    walk.place.line = (unsigned)op->line;
+    const struct route_node *row = feed_row_parse(&walk, op->text, op->text_len, id);
+
+    if (row && m->phase == STAGING) {
+        feed_map_take_row(m, row);
+        return;
+    }
+    if (row) {
+        delta_put(m, row, unix_now, now);
+        return;
+    }
+    m->stats.rows_bad++;
+    say(m, m->stats.fault, "bad_row", now, "%s", errors.count ? errors.line[0] : err_str(ERR_NOMEM));
+    const struct route_node *was = by_id(m, id, strlen(id));
+
+    if (m->phase != STAGING)
+        return;
+    if (!id[0] || waiting_of(m, id, strlen(id)))
+        m->unknown = true;
+    else if (was && *mark(m, was) != m->serial) {
+        *mark(m, was) = m->serial; /* it is named, and goes on as it was */
+        stage(m, route_node_get(was), true);
+    }
+}
+
+bool feed_map_take(struct feed_map *m, const struct feed_op *op, uint64_t unix_now, ts_t now)
+{
+    bool staging = m->phase == STAGING, delta = !staging;
+
+    if (feed_map_busy(m) && op->kind != FEED_OP_HEARTBEAT && op->kind != FEED_OP_ABORT)
+        return false;
+    switch (op->kind) {
+    case FEED_OP_BEGIN:
+        snapshot_begin(m);
+        delta = false;
+        break;
+    case FEED_OP_PUT:
+        take_put(m, op, unix_now, now);
+        break;
+    case FEED_OP_REMOVE:
+    case FEED_OP_REVOKE:
+        if (!staging) /* a snapshot says who is there */
+            delta_leave(m, op, op->kind == FEED_OP_REVOKE ? FEED_EVENT_REVOKED : FEED_EVENT_REMOVED);
+        break;
+    case FEED_OP_END:
+        delta = false;
+        if (!staging)
+            break;
+        snapshot_end(m, op, now);
+        if (m->phase == ENTERING)
+            m->stats.told_at = now;
+        break;
+    case FEED_OP_ABORT:
+        delta = false;
+        if (staging)
+            snapshot_abort(m);
+        break;
+    case FEED_OP_HEARTBEAT:
+        delta = false;
+        if (op->revision && op->revision < m->stats.revision)
+            break; /* it goes back: not a word that counts */
+        if (!staging && !feed_map_busy(m) && op->revision)
+            m->stats.revision = op->revision;
+        m->stats.told_at = now;
+        break;
+    }
+    if (delta) {
+        m->stats.deltas++;
+        m->stats.told_at = now;
+        retry(m, unix_now);
+    }
+    return true;
+}

@@ -1,0 +1,209 @@
+/* route_index.c - linear probing; the places of an entry's search follow from the low bits of its own 28 hash bits, so an
+ * array can be copied without looking at what its entries lead to. */
+#include "ingress/route/route_index.h"
+
+#include <stdlib.h>
+
+#include "common/base/bug.h"
+#include "common/base/err.h"
+
+#define HASH_BITS      28
+#define HASH_MASK      ((1u << HASH_BITS) - 1)
+#define PART_BITS      12
+#define PLACE_SHIFT    (HASH_BITS + PART_BITS)
+#define FREE           0u
+#define GONE           UINT64_MAX /* a place that does not exist */
+#define ENTRIES_MIN    16
+#define COPIED_A_STEP  16 /* with each change: the second array is complete long before the first is full */
+
+_Static_assert(ROUTE_PARTS_MAX == 1u << PART_BITS, "a part fits");
+
+static uint64_t entry_of(uint64_t hash, uint32_t place, uint32_t part)
+{
+    BUG_ON(place >= ROUTE_PLACES_MAX || part >= ROUTE_PARTS_MAX);
+    return (hash & HASH_MASK) | (uint64_t)part << HASH_BITS | (uint64_t)(place + 1) << PLACE_SHIFT;
+}
+
+bool route_index_same(uint64_t a, uint64_t b)
+{
+    return ((a ^ b) & HASH_MASK) == 0;
+}
+
+static struct route_array *array_new(size_t entries)
+{
+    struct route_array *a = calloc(1, sizeof(*a) + entries * sizeof(a->entries[0]));
+
+    if (a)
+        a->mask = entries - 1;
+    return a;
+}
+
+int route_index_init(struct route_index *index, struct route_epoch *epoch)
+{
+    struct route_array *a = array_new(ENTRIES_MIN);
+
+    *index = (struct route_index){.epoch = epoch};
+    atomic_init(&index->array, a);
+    return a ? 0 : ERR_NOMEM;
+}
+
+void route_index_deinit(struct route_index *index)
+{
+    free(atomic_load(&index->array));
+    free(index->next);
+    *index = (struct route_index){.epoch = NULL};
+}
+
+/* array_put - true: a free entry was used up, false: one that had gone was taken */
+static bool array_put(struct route_array *a, uint64_t entry)
+{
+    size_t at = entry & a->mask;
+
+    for (;; at = (at + 1) & a->mask) {
+        uint64_t old = atomic_load_explicit(&a->entries[at], memory_order_relaxed);
+
+        if (old != FREE && old != GONE)
+            continue;
+        atomic_store_explicit(&a->entries[at], entry, memory_order_release);
+        return old == FREE;
+    }
+}
+
+static _Atomic uint64_t *array_find(struct route_array *a, uint64_t entry)
+{
+    size_t at = entry & a->mask;
+
+    for (size_t left = a->mask + 1; left > 0; left--, at = (at + 1) & a->mask) {
+        uint64_t old = atomic_load_explicit(&a->entries[at], memory_order_relaxed);
+
+        if (old == entry)
+            return &a->entries[at];
+        if (old == FREE)
+            break;
+    }
+    return NULL;
+}
+
+/* copy - the next few entries into the second array, which takes over once it has them all */
+static void copy(struct route_index *index, size_t steps)
+{
+    struct route_array *from = atomic_load_explicit(&index->array, memory_order_relaxed), *to = index->next;
+
+    for (; to && steps > 0; steps--) {
+        uint64_t entry = atomic_load_explicit(&from->entries[index->copied], memory_order_relaxed);
+
+        if (entry != FREE && entry != GONE && !array_find(to, entry))
+            index->next_used += array_put(to, entry);
+        if (++index->copied <= from->mask)
+            continue;
+        atomic_store(&index->array, to);
+        index->used = index->next_used;
+        index->next = NULL;
+        route_epoch_retire(index->epoch, from, free);
+        return;
+    }
+}
+
+static size_t entries_for(size_t live)
+{
+    size_t entries = ENTRIES_MIN;
+
+    while (entries < live * 2)
+        entries *= 2;
+    return entries;
+}
+
+static void begin(struct route_index *index, size_t live)
+{
+    index->next = array_new(entries_for(live));
+    index->next_used = 0;
+    index->copied = 0;
+}
+
+int route_index_reserve(struct route_index *index, size_t more)
+{
+    size_t entries = atomic_load_explicit(&index->array, memory_order_relaxed)->mask + 1;
+
+    if (!index->next && index->used + more > entries / 8 * 5)
+        begin(index, index->live + more);
+    /* small ones, and many names at once: done before they are put in */
+    if (index->used + more > entries / 4 * 3) {
+        if (index->next && index->live + more > (index->next->mask + 1) / 4 * 3) {
+            free(index->next);
+            index->next = NULL;
+            begin(index, index->live + more);
+        }
+        copy(index, SIZE_MAX);
+        entries = atomic_load_explicit(&index->array, memory_order_relaxed)->mask + 1;
+    }
+    return index->used + more < entries ? 0 : ERR_NOMEM;
+}
+
+void route_index_insert(struct route_index *index, uint64_t hash, uint32_t place, uint32_t part)
+{
+    uint64_t entry = entry_of(hash, place, part);
+
+    index->used += array_put(atomic_load_explicit(&index->array, memory_order_relaxed), entry);
+    index->live++;
+    if (index->next)
+        index->next_used += array_put(index->next, entry);
+    copy(index, COPIED_A_STEP);
+}
+
+void route_index_remove(struct route_index *index, uint64_t hash, uint32_t place, uint32_t part)
+{
+    uint64_t entry = entry_of(hash, place, part);
+    _Atomic uint64_t *at = array_find(atomic_load_explicit(&index->array, memory_order_relaxed), entry);
+
+    if (!at)
+        return;
+    atomic_store_explicit(at, GONE, memory_order_relaxed);
+    index->live--;
+    at = index->next ? array_find(index->next, entry) : NULL;
+    if (at)
+        atomic_store_explicit(at, GONE, memory_order_relaxed);
+    copy(index, COPIED_A_STEP);
+}
+
+void route_index_move(struct route_index *index, uint64_t hash, uint32_t place, uint32_t was, uint32_t part)
+{
+    uint64_t from = entry_of(hash, place, was), to = entry_of(hash, place, part);
+    struct route_array *arrays[] = {atomic_load_explicit(&index->array, memory_order_relaxed), index->next};
+
+    for (size_t i = 0; i < ARRAY_SIZE(arrays) && arrays[i]; i++) {
+        _Atomic uint64_t *at = array_find(arrays[i], from);
+
+        if (at)
+            atomic_store_explicit(at, to, memory_order_release);
+    }
+}
+
+void route_look_init(struct route_look *look, const struct route_index *index, uint64_t hash)
+{
+    look->array = atomic_load(&((struct route_index *)index)->array);
+    look->hash = hash & HASH_MASK;
+    look->at = hash & HASH_MASK & look->array->mask;
+    look->left = look->array->mask + 1;
+}
+
+bool route_look_next(struct route_look *look, uint32_t *place, uint32_t *part)
+{
+    const struct route_array *a = look->array;
+
+    while (look->left > 0) {
+        uint64_t entry = atomic_load_explicit(&a->entries[look->at], memory_order_acquire);
+
+        if (entry == FREE) {
+            look->left = 0;
+            break;
+        }
+        look->at = (look->at + 1) & a->mask;
+        look->left--;
+        if ((entry & HASH_MASK) != look->hash || entry == GONE)
+            continue;
+        *place = (uint32_t)(entry >> PLACE_SHIFT) - 1;
+        *part = (uint32_t)(entry >> HASH_BITS) & (ROUTE_PARTS_MAX - 1);
+        return true;
+    }
+    return false;
+}
