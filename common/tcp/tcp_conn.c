@@ -258,7 +258,9 @@ static void destroy(struct tcp_conn *c)
     tcp_stack_feed(stack);
 }
 
-/* A writer stopped by the peer's window asks for it from time to time; RFC 9293 section 3.8.6.1. */
+/* A writer stopped by the peer's window asks for it from time to time; RFC 9293 section 3.8.6.1. An acknowledgement that
+ * is due meanwhile says nothing about the window: were the timer begun anew for it, a peer's keepalives would put the
+ * question off for ever. */
 static void persist_settle(struct tcp_conn *c, const struct tcp_plan *plan)
 {
     bool stuck = plan->kind == TCP_PLAN_NOTHING && plan->window_closed && tcp_track_empty(tcp_conn_track(c));
@@ -271,7 +273,7 @@ static void persist_settle(struct tcp_conn *c, const struct tcp_plan *plan)
             wait_ns *= 2;
         c->send_timer = TCP_SEND_PERSIST;
         c->at[TCP_TIMER_SEND] = ts_add(c->stack->now, MIN(wait_ns, TCP_RTO_MAX_NS));
-    } else if (!stuck && waiting && plan->kind != TCP_PLAN_PROBE) {
+    } else if (!stuck && waiting && plan->kind != TCP_PLAN_PROBE && plan->kind != TCP_PLAN_ACK) {
         c->at[TCP_TIMER_SEND] = TS_NEVER;
     }
 }

@@ -442,6 +442,11 @@ CASE(reorder_window, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}
 CASE(zero_window, true, HANDSHAKE, {IN, A, 1, 1, .window = -1}, {WRITE, .seq = 100}, {SILENCE}, {WAIT, .seq = 199},
      {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 0, 1}, {IN, A, 1, 1, .window = -1}, {SILENCE}, {WAIT, .seq = 399},
      {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 0, 1}, {IN, A, 1, 1}, {OUT, A | P, 1, 1, 100}, {SILENCE})
+/* what the peer asks meanwhile does not put our own question off */
+CASE(zero_window_asked, true, HANDSHAKE, {IN, A, 1, 1, .window = -1}, {WRITE, .seq = 100}, {SILENCE}, {WAIT, .seq = 150},
+     {IN, A, 0, 1, .window = -1}, {OUT, A, 1, 1}, {WAIT, .seq = 49}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 0, 1},
+     {WAIT, .seq = 300}, {IN, A, 0, 1, .window = -1}, {OUT, A, 1, 1}, {WAIT, .seq = 99}, {SILENCE}, {WAIT, .seq = 1},
+     {OUT, A, 0, 1}, {IN, A, 1, 1}, {OUT, A | P, 1, 1, 100}, {SILENCE})
 /* RFC 9293 section 3.8.6.2.1: no small segment into a small window, until the timer says so */
 CASE(silly_window, true, HANDSHAKE, {IN, A, 1, 1, .window = 100}, {WRITE, .seq = 1000}, {SILENCE}, {WAIT, .seq = 200},
      {OUT, A, 1, 1, 100}, {SILENCE})
@@ -621,7 +626,7 @@ int main(void)
         cmocka_unit_test(ack_of_long_ago),   cmocka_unit_test(time_wait_again),  cmocka_unit_test(time_wait_old_syn),
         cmocka_unit_test(time_wait_reset),   cmocka_unit_test(time_wait_stamps), cmocka_unit_test(backoff),
         cmocka_unit_test(initial_window),    cmocka_unit_test(rate_reduction),   cmocka_unit_test(budgets),
-        cmocka_unit_test(idle),
+        cmocka_unit_test(idle),              cmocka_unit_test(zero_window_asked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
