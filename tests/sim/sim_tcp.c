@@ -17,7 +17,7 @@
 
 #define FLOWS_MAX   6
 #define SERVER_PORT 443
-#define PATIENCE_NS (1200 * TS_S) /* of virtual time for a whole world */
+#define PATIENCE_NS (3600 * TS_S) /* of virtual time for a world: through a queue of few bytes much goes slowly */
 
 enum ending {
     END_SHUTDOWN = 0, /* FIN after the last byte, read to the end, release */
