@@ -5,7 +5,7 @@
  *         waits to go out: a blocked peer lets no timer burn.
  *   ACK   an acknowledgement was held back.
  *   PACE  sending was held back.
- *   LIFE  the user timeout while anything is unanswered, else keepalive; before that, the end of an idle sender. */
+ *   LIFE  the user timeout while anything is unanswered, else keepalive or the end of an idle sender. */
 #include <errno.h>
 
 #include "common/base/bug.h"
@@ -48,6 +48,15 @@ void tcp_conn_send_timer_sent(struct tcp_conn *c, bool probe, ts_t now)
     }
 }
 
+static ts_t keepalive_at(const struct tcp_conn *c)
+{
+    uint64_t idle_ns = c->stack->config.keepalive_idle_ns;
+
+    if (!idle_ns || c->released)
+        return TS_NEVER;
+    return ts_add(c->heard_at, idle_ns + c->keepalive_tries * MIN(idle_ns, TCP_KEEPALIVE_EVERY_NS));
+}
+
 ts_t tcp_conn_life_at(const struct tcp_conn *c)
 {
     const struct tcp_config *config = &c->stack->config;
@@ -56,21 +65,19 @@ ts_t tcp_conn_life_at(const struct tcp_conn *c)
         return TS_NEVER;
     if (c->stalled_since != TS_NEVER)
         return ts_add(c->stalled_since, config->user_timeout_ns);
+    /* whichever is first: if keepalive waited for the sender's end, many of its probes might be due at once */
     if (c->tx)
-        return tcp_sender_rest_at(c);
+        return ts_min(tcp_sender_rest_at(c), keepalive_at(c));
     if (c->released) /* FIN-WAIT-2 of an orphan: its peer may forget to close */
         return ts_add(c->heard_at, config->time_wait_ns);
-    if (!config->keepalive_idle_ns)
-        return TS_NEVER;
-    return ts_add(c->heard_at, config->keepalive_idle_ns +
-                                   c->keepalive_tries * MIN(config->keepalive_idle_ns, TCP_KEEPALIVE_EVERY_NS));
+    return keepalive_at(c);
 }
 
-static void life_over(struct tcp_conn *c)
+static void life_over(struct tcp_conn *c, ts_t now)
 {
     if (c->state == TCP_CLOSED) {
         c->rst_due = false; /* the peer can't be told */
-    } else if (c->stalled_since == TS_NEVER && c->tx) {
+    } else if (c->stalled_since == TS_NEVER && tcp_sender_rest_at(c) <= now) {
         tcp_sender_drop(c); /* keepalive's turn comes with the next look at the deadline */
     } else if (c->stalled_since != TS_NEVER || c->keepalive_tries >= TCP_KEEPALIVE_PROBES) {
         tcp_conn_reset(c, -ETIMEDOUT, "no answer");
@@ -147,7 +154,7 @@ void tcp_conn_expire(struct tcp_conn *c, ts_t now)
             c->pace_late = true; /* the plan looks again */
             break;
         case TCP_TIMER_LIFE:
-            life_over(c);
+            life_over(c, now);
             break;
         case TCP_TIMER_COUNT:
             break;
