@@ -131,14 +131,15 @@ flags+=($(pkg-config --cflags libuv libcrypto libssl libsodium libcares jansson 
 for place in /usr/share/include/llhttp /usr/include/llhttp; do
     [ -d $place ] && flags+=(-isystem $place)
 done
-headers=0
+# twice, so that a missing guard shows too
+alone() {
+    printf '#include "%s"\n#include "%s"\n' "$1" "$1" | gcc "${@:2}" -x c - -o /dev/null || echo "$1"
+}
+export -f alone
+mapfile -t headers < <(find common ingress node -name '*.h' | sort)
 while read -r header; do
-    headers=$((headers + 1))
-    # twice, so that a missing guard shows too
-    if ! printf '#include "%s"\n#include "%s"\n' "$header" "$header" | gcc "${flags[@]}" -x c - -o /dev/null; then
-        fault "$header does not compile alone"
-    fi
-done < <(find common ingress node -name '*.h' | sort)
+    fault "$header does not compile alone"
+done < <(printf '%s\n' "${headers[@]}" | xargs -P "$(nproc)" -I{} bash -c 'alone "$@"' _ {} "${flags[@]}")
 
-echo "purity: $engines engines, $headers headers, $faults faults"
+echo "purity: $engines engines, ${#headers[@]} headers, $faults faults"
 [ $faults = 0 ]
