@@ -220,6 +220,7 @@ static void on_slice(struct loop_timer *t, ts_t now)
     for (ts_t at = now; more && ts_since(at, now) < SLICE_NS && workers_have_room(h); at = loop_now()) {
         more = work(h, at);
         post_events(h);
+        route_table_reclaim(h->table, 2 * SLICE_ROWS); /* what this batch replaced, when its readers have gone */
     }
     if (more) {
         /* after the loop has looked at everything else; when workers lag, a moment later */

@@ -210,6 +210,8 @@ static uint32_t *mark(const struct feed_map *m, const struct route_node *node)
 
 static struct waiting *waiting_of(const struct feed_map *m, const char *id, size_t len)
 {
+    if (!m->first)
+        return NULL;
     for (struct map_node *n = map_first(&m->waiting, map_hash(&m->config.seed, id, len)); n; n = map_next(n)) {
         struct waiting *w = container_of(n, struct waiting, by_id);
 
