@@ -116,6 +116,23 @@ func (in *Ingress) Launch(t testing.TB) (mark int) {
 	return mark
 }
 
+// Processes are the ids of all that it consists of now.
+func (in *Ingress) Processes() []int {
+	pids := []int{in.cmd.Process.Pid}
+	for i := 0; i < len(pids); i++ {
+		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pids[i]))
+		for _, list := range lists {
+			text, _ := os.ReadFile(list)
+			for _, field := range strings.Fields(string(text)) {
+				if pid, err := strconv.Atoi(field); err == nil {
+					pids = append(pids, pid)
+				}
+			}
+		}
+	}
+	return pids
+}
+
 func (in *Ingress) Runs() bool { return in.cmd != nil }
 
 // Reload has it read configuration and feed again; it must find them right.

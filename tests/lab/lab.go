@@ -39,7 +39,7 @@ var (
 // Domain is what the names of testcontrol's nodes end in.
 const Domain = "tail-scale.ts.net"
 
-// Main is the TestMain of a suite, which stands in tests/NAME.
+// Main is the TestMain of a suite.
 func Main(m *testing.M) {
 	status, err := run(m)
 	if err != nil {
@@ -75,8 +75,17 @@ func run(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// BuildDirectory is where things are built that outlive a run.
-func BuildDirectory(name string) string { return filepath.Join("..", "..", "build", name) }
+// BuildDirectory is where things are built that outlive a run: in the build folder beside the one that has go.mod.
+func BuildDirectory(name string) string {
+	directory := "."
+	for range 8 {
+		if _, err := os.Stat(filepath.Join(directory, "go.mod")); err == nil {
+			break
+		}
+		directory = filepath.Join("..", directory)
+	}
+	return filepath.Join(directory, "..", "build", name)
+}
 
 // isolate keeps Tailscale's code, here and in the processes started from here, on loopback: no logs uploaded, no port
 // mapping, certificates only from a node's own store, and in that store those of our authority count as the world's.

@@ -83,6 +83,19 @@ func (n *Node) Addresses(t testing.TB) (v4, v6 netip.Addr) {
 	return v4, v6
 }
 
+// Direct is the UDP address at which a node finds a peer; empty: over DERP, or not at all.
+func Direct(t testing.TB, n *Node, host string) string {
+	t.Helper()
+	status, err := n.Client.Status(context.Background())
+	Must(t, err)
+	for _, peer := range status.Peer {
+		if peer.HostName == host {
+			return peer.CurAddr
+		}
+	}
+	return ""
+}
+
 // Serve sets what it serves, as `tailscale serve set-raw` does.
 func (n *Node) Serve(t testing.TB, config *ipn.ServeConfig) {
 	t.Helper()

@@ -27,7 +27,6 @@ func (w *world) serveEcho(t testing.TB, n *lab.Node) {
 func TestAway(t *testing.T) { each(t, testAway) }
 
 func testAway(t *testing.T, c coordination) {
-	t.Parallel()
 	w := newWorld(t, c, nil)
 	w.join(t)
 	w.serveEcho(t, w.addNode(t, "web", alice, w.newTailscaled()))
@@ -54,7 +53,6 @@ func testAway(t *testing.T, c coordination) {
 func TestRestart(t *testing.T) { each(t, testRestart) }
 
 func testRestart(t *testing.T, c coordination) {
-	t.Parallel()
 	w := newWorld(t, c, nil)
 	w.join(t)
 	w.serveEcho(t, w.addNode(t, "web", alice, w.newTailscaled()))
@@ -75,7 +73,6 @@ func TestKeyRotates(t *testing.T) { each(t, testKeyRotates) }
 var loginLine = regexp.MustCompile(`https?://\S+`)
 
 func testKeyRotates(t *testing.T, c coordination) {
-	t.Parallel()
 	w := newWorld(t, c, nil)
 	w.join(t)
 	daemon := w.newTailscaled()
@@ -95,7 +92,6 @@ func testKeyRotates(t *testing.T, c coordination) {
 func TestRemoved(t *testing.T) { each(t, testRemoved) }
 
 func testRemoved(t *testing.T, c coordination) {
-	t.Parallel()
 	w := newWorld(t, c, nil)
 	w.join(t)
 	w.serveEcho(t, w.addNode(t, "web", alice, w.newTailscaled()))

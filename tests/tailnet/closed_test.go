@@ -17,7 +17,6 @@ import (
 func TestNothingOpens(t *testing.T) { each(t, testNothingOpens) }
 
 func testNothingOpens(t *testing.T, c coordination) {
-	t.Parallel()
 	if peer {
 		t.Skip("tsnet answers pings")
 	}

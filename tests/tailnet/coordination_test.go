@@ -25,8 +25,17 @@ type coordination interface {
 	back(t testing.TB) // and it is there again
 }
 
-// each runs a scenario on every coordination server at hand.
+// each runs a scenario on every coordination server at hand, beside the others.
 func each(t *testing.T, scenario func(*testing.T, coordination)) {
+	t.Parallel()
+	alone(t, func(t *testing.T, c coordination) {
+		t.Parallel()
+		scenario(t, c)
+	})
+}
+
+// alone does so while no other scenario runs.
+func alone(t *testing.T, scenario func(*testing.T, coordination)) {
 	t.Run("testcontrol", func(t *testing.T) { scenario(t, newTestcontrol(t, lab.NewRegion(t, 1))) })
 	if os.Getenv("HEADSCALE") != "" {
 		t.Run("headscale", func(t *testing.T) { scenario(t, newHeadscale(t, lab.NewRegion(t, 1))) })

@@ -128,7 +128,7 @@ func (h *headscale) login(user string) string        { return user }
 func (h *headscale) owner(_ testing.TB, _, _ string) {}
 func (h *headscale) approve(t testing.TB, url, u string) {
 	t.Helper()
-	h.run(t, "nodes", "register", "--user", u, "--key", url[strings.LastIndex(url, "/")+1:])
+	h.run(t, "auth", "register", "--user", u, "--auth-id", url[strings.LastIndex(url, "/")+1:])
 }
 
 func (h *headscale) remove(t testing.TB, host string) {

@@ -12,7 +12,6 @@ import (
 func TestLogin(t *testing.T) { each(t, testLogin) }
 
 func testLogin(t *testing.T, c coordination) {
-	t.Parallel()
 	if control, ok := c.(*testcontrol); ok {
 		control.RequireAuth = true
 	}

@@ -1,7 +1,6 @@
 package tailnet
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -14,23 +13,10 @@ import (
 // a symmetric NAT for example.
 const noUDP = "TS_DEBUG_NEVER_DIRECT_UDP"
 
-// direct is the UDP address at which a node finds the ingress; empty: over DERP.
-func direct(t testing.TB, n *lab.Node) string {
-	t.Helper()
-	status, err := n.Client.Status(context.Background())
-	lab.Must(t, err)
-	for _, peer := range status.Peer {
-		if peer.HostName == ingressHost {
-			return peer.CurAddr
-		}
-	}
-	return ""
-}
-
 // TestUpgrade has a node that is reached over DERP only, and then directly: new streams and one that began before. It is not
 // parallel, because the knob is for all nodes of this process.
 func TestUpgrade(t *testing.T) {
-	each(t, func(t *testing.T, c coordination) {
+	alone(t, func(t *testing.T, c coordination) {
 		if !c.grants() {
 			t.Skip("a node of this process can't be made to accept its own user's ingress") // TestServe's goes direct there
 		}
@@ -47,14 +33,14 @@ func TestUpgrade(t *testing.T) {
 				t.Errorf("echo %q", got)
 			}
 		}
-		if at := direct(t, web); at != "" {
+		if at := lab.Direct(t, web, ingressHost); at != "" {
 			t.Errorf("the node finds the ingress at %s", at)
 		}
 		envknob.Setenv(noUDP, "")
 		began := time.Now()
 		lab.Eventually(t, "the node goes direct", 20*time.Second, func() bool {
 			stream.SetDeadline(time.Now().Add(lab.VisitTimeout))
-			return lab.Say(t, stream, "directly") == "directly" && direct(t, web) == w.in.UDP.String()
+			return lab.Say(t, stream, "directly") == "directly" && lab.Direct(t, web, ingressHost) == w.in.UDP.String()
 		})
 		t.Logf("direct after %v", time.Since(began).Round(time.Millisecond))
 		lab.Visit(t, w.in.TLS[443], public("web"))

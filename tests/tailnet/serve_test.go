@@ -22,7 +22,6 @@ const joining = 15 * time.Second
 func TestServe(t *testing.T) { each(t, testServe) }
 
 func testServe(t *testing.T, c coordination) {
-	t.Parallel()
 	w := newWorld(t, c, map[string]any{"names": []map[string]any{
 		{"name": "www.example.org", "node": "home", "target": "home." + c.domain() + ":443"},
 		{"name": "home." + c.domain(), "node": "home", "target": "home." + c.domain() + ":8443"},
@@ -102,7 +101,6 @@ func testServe(t *testing.T, c coordination) {
 func TestTCP(t *testing.T) { each(t, testTCP) }
 
 func testTCP(t *testing.T, c coordination) {
-	t.Parallel()
 	for _, version := range []string{"off", "v2"} {
 		t.Run("PROXY protocol "+version, func(t *testing.T) {
 			w := newWorld(t, c, map[string]any{"transport": "tcp", "proxy_protocol": version, "hostname": ingressHost + "-" + version})

@@ -39,6 +39,7 @@ type visit struct {
 const (
 	helloTimeout = 5 * time.Second
 	offerTimeout = 10 * time.Second
+	halfClose    = time.Second
 )
 
 // TLS alerts, by number
@@ -173,15 +174,16 @@ func (v *visit) offer(conn net.Conn) (up io.Reader, reason string) {
 	return nil, "node_refused"
 }
 
-// relay passes bytes until both sides are done. The visitor's end is not passed on: stock nodes would end both directions.
+// relay passes bytes until both sides are done. The visitor's end is held for a while: stock nodes would end both directions.
 func (v *visit) relay(conn net.Conn, up io.Reader, hello []byte) (reason string) {
 	if _, err := conn.Write(hello); err != nil {
 		return "node_reset"
 	}
 	go func() {
-		if _, err := io.Copy(conn, v.conn); err != nil {
-			conn.Close()
+		if _, err := io.Copy(conn, v.conn); err == nil {
+			time.Sleep(halfClose)
 		}
+		conn.Close()
 	}()
 	io.Copy(v.conn, up)
 	return "ok"
