@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"funnel-ingress/tests/lab"
 )
 
 // TestImpaired is our TCP against gVisor's, bulk each way, over networks that lose, delay, mix up, and hold little. Every
@@ -33,26 +35,26 @@ func TestImpaired(t *testing.T) {
 			t.Parallel()
 			in := newIngress(t)
 			p := newPeer(t, in, 1)
-			p.calls, p.keepalive, p.stream = startRelay(t, in.udp, network.impair), 1, carryOneWay
+			p.calls, p.keepalive, p.stream = startRelay(t, in.UDP, network.impair), 1, carryOneWay
 			in.rows = []map[string]any{p.row(map[string]any{"names": rawTo(p)})}
 			in.start(t)
 			p.carrier = startWireguardGo(p)
-			body := randomBytes(network.bytes)
+			body := lab.RandomBytes(network.bytes)
 			for _, way := range []string{"down", "up"} {
-				conn := dial(t, in.raw)
+				conn := lab.Dial(t, in.raw)
 				conn.SetDeadline(time.Now().Add(2 * time.Minute))
 				began := time.Now()
 				fmt.Fprintf(conn, "%s %d\n", way, len(body))
 				if way == "up" {
 					_, err := conn.Write(body)
-					must(t, err)
+					lab.Must(t, err)
 				}
 				got := make([]byte, len(body))
 				if way == "up" {
 					got = got[:1] // that all came, and as it should
 				}
 				_, err := io.ReadFull(conn, got)
-				must(t, err)
+				lab.Must(t, err)
 				if way == "up" && got[0] != 'y' || way == "down" && !bytes.Equal(got, body) {
 					t.Errorf("%s: what came is not what was sent", way)
 				}
@@ -71,7 +73,7 @@ func carryOneWay(conn net.Conn) {
 	if _, err := fmt.Fscanf(reader, "%s %d\n", &way, &size); err != nil {
 		return
 	}
-	body := randomBytes(size)
+	body := lab.RandomBytes(size)
 	if way == "down" {
 		conn.Write(body)
 		return
@@ -86,19 +88,19 @@ func carryOneWay(conn net.Conn) {
 // startRelay puts a bad network (tests/support/udprelay.c) before an address, and says where to send.
 func startRelay(t testing.TB, target netip.AddrPort, impair string) netip.AddrPort {
 	t.Helper()
-	relay := exec.Command(filepath.Join(filepath.Dir(ingressProgram), "tests/udprelay"), "--up", impair, "--down", impair,
+	relay := exec.Command(filepath.Join(filepath.Dir(lab.IngressProgram), "tests/udprelay"), "--up", impair, "--down", impair,
 		"127.0.0.1:0", target.String())
 	relay.Stderr = os.Stderr
 	relay.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	output, err := relay.StdoutPipe()
-	must(t, err)
-	must(t, relay.Start())
+	lab.Must(t, err)
+	lab.Must(t, relay.Start())
 	t.Cleanup(func() {
 		relay.Process.Signal(syscall.SIGTERM)
 		io.Copy(io.Discard, output)
 		relay.Wait()
 	})
 	line, err := bufio.NewReader(output).ReadString('\n')
-	must(t, err)
-	return addrPort(strings.TrimSpace(strings.TrimPrefix(line, "listening ")))
+	lab.Must(t, err)
+	return lab.AddrPort(strings.TrimSpace(strings.TrimPrefix(line, "listening ")))
 }
