@@ -108,21 +108,24 @@ func testRemoved(t *testing.T, c coordination) {
 // rotate has the node log in again, which gives it a new key.
 func rotate(t testing.TB, w *world, daemon *lab.Tailscaled, n *lab.Node) {
 	t.Helper()
-	command := daemon.UpCommand(n, "--force-reauth")
-	control, ok := w.coordination.(*testcontrol)
-	if ok { // it retires the old key when the user has been asked
-		control.RequireAuth = true
+	if control, ok := w.coordination.(*testcontrol); ok { // it retires the old key when the user has been asked
+		n.AuthKey, control.RequireAuth = "", true
 		defer func() { control.RequireAuth = false }()
 	}
+	command := daemon.UpCommand(n, "--force-reauth")
 	said, err := command.StderrPipe()
 	lab.Must(t, err)
 	lab.Must(t, command.Start())
+	text := ""
 	for lines := bufio.NewScanner(said); lines.Scan(); {
+		text += lines.Text() + "\n"
 		if url := loginLine.FindString(lines.Text()); url != "" {
 			w.approve(t, url, alice)
 		}
 	}
-	lab.Must(t, command.Wait())
+	if err := command.Wait(); err != nil {
+		t.Fatalf("tailscale up: %v\n%s", err, text)
+	}
 	status, err := n.Client.StatusWithoutPeers(context.Background())
 	lab.Must(t, err)
 	n.Key = status.Self.PublicKey

@@ -53,7 +53,7 @@ func TestOwnIngress(t *testing.T) {
 		t.Helper()
 		netmap, err := c.MapResponse(&tailcfg.MapRequest{NodeKey: node.Key})
 		lab.Must(t, err)
-		netmap.PacketFilter = []tailcfg.FilterRule{}
+		netmap.PacketFilter, netmap.PacketFilters = nil, map[string][]tailcfg.FilterRule{"*": nil, "base": {}}
 		for _, peer := range netmap.Peers {
 			peer.User = owner
 		}

