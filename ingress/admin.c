@@ -144,35 +144,36 @@ static void run_probe(struct client *c, const json_t *request, ts_t now)
 
 static void run_lines(struct client *c, ts_t now);
 
-static json_t *metrics_answer(const struct metrics_round *round)
-{
-    struct admin *admin = round->client->admin;
-    struct feed_report feed;
-
-    feed_host_report(admin->feed, &feed, loop_now());
-    char *text = metrics_text(&round->sum, admin->generation, admin->workers->count, &feed);
-    json_t *answer = text ? json_pack("{s:s}", "metrics", text) : NULL;
-
-    free(text);
-    return answer;
-}
-
-static json_t *status_answer(const struct metrics_round *round)
+static json_t *metrics_answer(const struct metrics_round *round, const struct underlay *underlay)
 {
     struct admin *admin = round->client->admin;
     struct feed_report feed;
     ts_t now = loop_now();
 
     feed_host_report(admin->feed, &feed, now);
-    return json_pack("{s:o}", "status", admin_status(&round->sum, admin->generation, &feed, now));
+    char *text = metrics_text(&round->sum, admin->generation, admin->workers->count, &feed, underlay, now);
+    json_t *answer = text ? json_pack("{s:s}", "metrics", text) : NULL;
+
+    free(text);
+    return answer;
 }
 
-static void round_done(struct metrics_round *round)
+static json_t *status_answer(const struct metrics_round *round, const struct underlay *underlay)
+{
+    struct admin *admin = round->client->admin;
+    struct feed_report feed;
+    ts_t now = loop_now();
+
+    feed_host_report(admin->feed, &feed, now);
+    return json_pack("{s:o}", "status", admin_status(&round->sum, admin->generation, &feed, underlay, now));
+}
+
+static void round_done(struct metrics_round *round, const struct underlay *underlay)
 {
     struct client *c = round->client;
 
     if (c) {
-        json_t *answer = round->status ? status_answer(round) : metrics_answer(round);
+        json_t *answer = round->status ? status_answer(round, underlay) : metrics_answer(round, underlay);
 
         c->round = NULL;
         if (answer)
@@ -184,7 +185,7 @@ static void round_done(struct metrics_round *round)
     free(round);
 }
 
-void admin_sampled(struct admin *admin, struct metrics_mail *mail)
+void admin_sampled(struct admin *admin, struct metrics_mail *mail, const struct underlay *underlay)
 {
     struct metrics_round *round = mail->round;
 
@@ -195,7 +196,7 @@ void admin_sampled(struct admin *admin, struct metrics_mail *mail)
         return;
     struct client *c = round->client;
 
-    round_done(round);
+    round_done(round, underlay);
     if (c)
         run_lines(c, loop_now()); /* the next request may wait */
 }
@@ -224,7 +225,7 @@ static void run_round(struct client *c, bool status)
             free(mail);
     }
     if (round->awaited == 0)
-        round_done(round);
+        round_done(round, NULL); /* no worker could be asked */
 }
 
 static void run_metrics(struct client *c, const json_t *request, ts_t now)

@@ -24,6 +24,7 @@
 #define ADMIN_LINE_MAX    4096 /* bytes of a request, its end of line included */
 
 struct admin;
+struct underlay;
 
 /* admin_new - answers on listen_fd, which is taken. workers and feed are borrowed. NULL: out of memory, or libuv's refusal; then
  * listen_fd is closed. */
@@ -35,8 +36,8 @@ void admin_generation(struct admin *admin, struct generation *generation);
 /* admin_probed - an offer came back (taken). */
 void admin_probed(struct admin *admin, struct probe_offer *offer, ts_t now);
 
-/* admin_sampled - a worker's sample came back (taken). */
-void admin_sampled(struct admin *admin, struct metrics_mail *mail);
+/* admin_sampled - a worker's sample came back (taken). underlay: the tailnet's, for the answer; NULL: there is none. */
+void admin_sampled(struct admin *admin, struct metrics_mail *mail, const struct underlay *underlay);
 
 /* admin_free - lets all clients go; the memory goes with the loop's next turn. NULL allowed. */
 void admin_free(struct admin *admin);

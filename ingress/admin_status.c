@@ -48,8 +48,42 @@ static json_t *feed_object(const struct feed_report *r, ts_t now)
     return out;
 }
 
+struct list_paths {
+    const struct underlay *underlay;
+    json_t *out;
+    ts_t now;
+};
+
+static void list_path(const uint8_t key[PATHS_KEY_BYTES], void *ctx)
+{
+    struct list_paths *list = ctx;
+    char name[TAILNET_KEY_STR], way[UNDERLAY_WAY];
+
+    if (json_array_size(list->out) < ADMIN_STATUS_PATHS)
+        json_array_append_new(list->out, json_pack("{s:s, s:s}", "key", tailnet_key_format(TAILNET_KEY_NODE, key, name),
+                                                   "way", underlay_way(list->underlay, key, way, list->now)));
+}
+
+static json_t *tailnet_object(const struct underlay *underlay, ts_t now)
+{
+    struct underlay_stats s;
+    struct list_paths list = {underlay, json_array(), now};
+    json_t *out = json_object();
+
+    underlay_stats(underlay, &s, now);
+    underlay_each(underlay, list_path, &list);
+    json_object_set_new(out, "home", number(s.home));
+    json_object_set_new(out, "home_latency_s", seconds(s.home_latency_ns));
+    json_object_set_new(out, "relays", number(s.derps.up));
+    json_object_set_new(out, "peers", number(s.paths.peers));
+    json_object_set_new(out, "talked_to", number(s.paths.talks));
+    json_object_set_new(out, "direct", number(s.paths.direct));
+    json_object_set_new(out, "paths", list.out);
+    return out;
+}
+
 json_t *admin_status(const struct metrics_sample *sum, const struct generation *generation,
-                     const struct feed_report *feed, ts_t now)
+                     const struct feed_report *feed, const struct underlay *underlay, ts_t now)
 {
     json_t *out = json_object();
 
@@ -57,6 +91,8 @@ json_t *admin_status(const struct metrics_sample *sum, const struct generation *
     json_object_set_new(out, "generation", number(generation->number));
     json_object_set_new(out, "serving", json_boolean(!feed->stopped));
     json_object_set_new(out, "feed", feed_object(feed, now));
+    if (underlay)
+        json_object_set_new(out, "tailnet", tailnet_object(underlay, now));
     json_object_set_new(out, "nodes_connected", number(sum->links));
     json_object_set_new(out, "streams", number(sum->flows));
     return out;

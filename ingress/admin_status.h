@@ -8,9 +8,12 @@
 #include "ingress/feed_host.h"
 #include "ingress/generation.h"
 #include "ingress/metrics.h"
+#include "ingress/underlay.h"
 
-/* admin_status - the object; NULL: out of memory. */
+#define ADMIN_STATUS_PATHS 100 /* nodes of a tailnet whose paths are told one by one */
+
+/* admin_status - the object; NULL: out of memory. underlay may be NULL. */
 json_t *admin_status(const struct metrics_sample *sum, const struct generation *generation,
-                     const struct feed_report *feed, ts_t now);
+                     const struct feed_report *feed, const struct underlay *underlay, ts_t now);
 
 #endif

@@ -8,6 +8,7 @@
 #include "ingress/front.h"
 #include "ingress/feed_host.h"
 #include "ingress/generation.h"
+#include "ingress/underlay_metrics.h"
 #include "ingress/worker.h"
 
 void metrics_take(struct metrics_sample *out, const struct worker *worker)
@@ -20,6 +21,7 @@ void metrics_take(struct metrics_sample *out, const struct worker *worker)
         .greetings = front_pending(worker->front),
         .foreign = worker->foreign,
         .unknown_keys = worker->unknown_keys,
+        .underlay_dropped = worker->underlay_dropped,
         .udp_sent = worker->sender.sent,
         .udp_calls = worker->sender.send_calls,
         .udp_failed = worker->sender.failed,
@@ -54,6 +56,7 @@ void metrics_add(struct metrics_sample *sum, const struct metrics_sample *one)
     sum->greetings += one->greetings;
     sum->foreign += one->foreign;
     sum->unknown_keys += one->unknown_keys;
+    sum->underlay_dropped += one->underlay_dropped;
     sum->udp_sent += one->udp_sent;
     sum->udp_calls += one->udp_calls;
     sum->udp_failed += one->udp_failed;
@@ -159,7 +162,7 @@ static void write_feed(FILE *out, const struct feed_report *feed)
 }
 
 char *metrics_text(const struct metrics_sample *sum, const struct generation *generation, unsigned workers,
-                   const struct feed_report *feed)
+                   const struct feed_report *feed, const struct underlay *underlay, ts_t now)
 {
     char *text = NULL;
     size_t len;
@@ -179,6 +182,14 @@ char *metrics_text(const struct metrics_sample *sum, const struct generation *ge
     write_streams(out, sum);
     write_tunnel(out, sum);
     write_tcp(out, sum);
+    if (underlay) {
+        struct underlay_stats stats;
+
+        underlay_stats(underlay, &stats, now);
+        underlay_metrics(out, &stats);
+        one(out, "disco_refused_total", "counter",
+            "Datagrams like disco or STUN that a worker dropped: of strangers, too long, or too many.", sum->underlay_dropped);
+    }
     if (fclose(out) != 0) {
         free(text);
         return NULL;

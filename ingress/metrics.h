@@ -11,13 +11,14 @@
 
 struct feed_report;
 struct generation;
+struct underlay;
 struct worker;
 
 struct metrics_sample {
     uint64_t ended[REASON_COUNT];
     uint64_t bytes_up, bytes_down; /* of ended streams */
     uint64_t flows, links, greetings;
-    uint64_t foreign, unknown_keys;
+    uint64_t foreign, unknown_keys, underlay_dropped;
     uint64_t udp_sent, udp_calls, udp_failed;
     uint64_t pool_chunks, pool_chunks_peak, pool_chunk_bytes;
     uint64_t turn_max_ns; /* of a worker's loop */
@@ -37,8 +38,8 @@ void metrics_take(struct metrics_sample *out, const struct worker *worker);
 /* metrics_add - sum += one. */
 void metrics_add(struct metrics_sample *sum, const struct metrics_sample *one);
 
-/* metrics_text - Prometheus text format 0.0.4, malloc'ed; NULL: out of memory. */
+/* metrics_text - Prometheus text format 0.0.4, malloc'ed; NULL: out of memory. underlay may be NULL. */
 char *metrics_text(const struct metrics_sample *sum, const struct generation *generation, unsigned workers,
-                   const struct feed_report *feed);
+                   const struct feed_report *feed, const struct underlay *underlay, ts_t now);
 
 #endif

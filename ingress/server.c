@@ -575,7 +575,7 @@ static void on_mail(void *ctx, const struct mail *mail)
             free(mail->data);
         break;
     case MAIL_SAMPLED:
-        admin_sampled(s->admin, mail->data);
+        admin_sampled(s->admin, mail->data, s->underlay);
         break;
     case MAIL_UNDERLAY:
         if (s->underlay)

@@ -32,6 +32,23 @@ static void line_if(const char *title, const char *value)
         printf("%-12s%s\n", title, value);
 }
 
+static void print_tailnet(const json_t *tailnet)
+{
+    size_t i;
+    const json_t *one;
+
+    if (!tailnet)
+        return;
+    printf("%-12shome region %lld (%.1f ms), %lld connected\n", "relays", number(tailnet, "home"),
+           json_number_value(json_object_get(tailnet, "home_latency_s")) * 1000, number(tailnet, "relays"));
+    printf("%-12s%lld in the tailnet, %lld talked to, %lld directly\n", "paths", number(tailnet, "peers"),
+           number(tailnet, "talked_to"), number(tailnet, "direct"));
+    json_array_foreach(json_object_get(tailnet, "paths"), i, one)
+    {
+        printf("%-12s%s  %s\n", "", text(one, "key"), text(one, "way"));
+    }
+}
+
 static void print(const json_t *answer, bool json)
 {
     const json_t *feed = json_object_get(answer, "feed"), *retry = json_object_get(feed, "retry_in_s"),
@@ -58,6 +75,7 @@ static void print(const json_t *answer, bool json)
         printf("%-12swritten %.0f s ago\n", "map on disk", json_number_value(kept));
     printf("%-12s%lld, %lld connected, %lld left out, %lld streams\n", "nodes", number(feed, "nodes"),
            number(answer, "nodes_connected"), number(feed, "left_out"), number(answer, "streams"));
+    print_tailnet(json_object_get(answer, "tailnet"));
     printf("%-12s%lld snapshots (%lld refused, %lld broken off), %lld deltas, %lld bad rows, %lld conflicts\n", "so far",
            number(feed, "snapshots"), number(feed, "snapshots_refused"), number(feed, "snapshots_aborted"),
            number(feed, "deltas"), number(feed, "bad_rows"), number(feed, "conflicts"));

@@ -598,6 +598,11 @@ const char *underlay_way(const struct underlay *u, const uint8_t key[PATHS_KEY_B
     return out;
 }
 
+void underlay_each(const struct underlay *u, void (*fn)(const uint8_t key[PATHS_KEY_BYTES], void *ctx), void *ctx)
+{
+    paths_each(u->paths, fn, ctx);
+}
+
 /* ---- life ---- */
 
 static struct paths *make_paths(const struct underlay *u)

@@ -70,5 +70,7 @@ void underlay_stats(const struct underlay *underlay, struct underlay_stats *out,
 #define UNDERLAY_WAY 120
 const char *underlay_way(const struct underlay *underlay, const uint8_t key[PATHS_KEY_BYTES], char out[UNDERLAY_WAY],
                          ts_t now);
+/* underlay_each - the key of every node that is talked to, in no order. */
+void underlay_each(const struct underlay *underlay, void (*fn)(const uint8_t key[PATHS_KEY_BYTES], void *ctx), void *ctx);
 
 #endif

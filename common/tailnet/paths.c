@@ -535,6 +535,27 @@ struct paths_way paths_way(const struct paths *paths, const uint8_t key[PATHS_KE
     return paths_talk_way(paths, peer->talk, now);
 }
 
+struct each {
+    void (*fn)(const uint8_t key[PATHS_KEY_BYTES], void *ctx);
+    void *ctx;
+};
+
+static void each_peer(struct map_node *node, void *ctx)
+{
+    const struct paths_peer *peer = container_of(node, struct paths_peer, by_key);
+    const struct each *each = ctx;
+
+    if (peer->talk)
+        each->fn(peer->key, each->ctx);
+}
+
+void paths_each(const struct paths *paths, void (*fn)(const uint8_t key[PATHS_KEY_BYTES], void *ctx), void *ctx)
+{
+    struct each each = {fn, ctx};
+
+    map_each(&paths->peers, each_peer, &each);
+}
+
 /* ---- life ---- */
 
 struct paths *paths_new(const struct paths_config *config)

@@ -126,5 +126,7 @@ void paths_expire(struct paths *paths, ts_t now);
 void paths_stats(const struct paths *paths, struct paths_stats *out, ts_t now);
 /* paths_way - what a peer's way is now, for people: count 0 when nobody talks to it. latency_ns of to[0] by UDP, or 0. */
 struct paths_way paths_way(const struct paths *paths, const uint8_t key[PATHS_KEY_BYTES], uint64_t *latency_ns, ts_t now);
+/* paths_each - every peer that is talked to, in no order; fn may not change anything. */
+void paths_each(const struct paths *paths, void (*fn)(const uint8_t key[PATHS_KEY_BYTES], void *ctx), void *ctx);
 
 #endif
