@@ -1,6 +1,8 @@
 """Several workers: what belongs to another one is passed on by mail, from the first moment to the last."""
+import ctypes
 import os
 import signal
+import socket
 
 import pytest
 
@@ -12,6 +14,8 @@ from test_metrics import metrics
 from test_sandbox import server_of
 
 WORKERS = 4
+SYS_PIDFD_GETFD = 438
+SO_DETACH_REUSEPORT_BPF = 68
 
 
 @pytest.fixture
@@ -58,3 +62,48 @@ def test_visitor_in_the_mail_is_drained(world, website, authority, round):
             tls.sendall(visitor.request("site.test"))
             assert visitor.read_all(tls).endswith(website.page)
     assert world.ingress.wait(10) == 0
+
+
+def udp_socket_of(ingress):
+    """One of the group's sockets, out of the supervisor's hands: its descriptor here is the same socket."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    process = os.pidfd_open(ingress.pid)
+    try:
+        for name in os.listdir(f"/proc/{ingress.pid}/fd"):
+            if not os.readlink(f"/proc/{ingress.pid}/fd/{name}").startswith("socket:"):
+                continue
+            fd = libc.syscall(SYS_PIDFD_GETFD, process, int(name), 0)
+            if fd < 0:
+                pytest.skip(f"no look into a child's sockets here: {os.strerror(ctypes.get_errno())}")
+            sock = socket.socket(fileno=fd)
+            if sock.type == socket.SOCK_DGRAM and sock.getsockname()[1] == ingress.udp_port:
+                return sock
+            sock.close()
+    finally:
+        os.close(process)
+    raise AssertionError("no socket with the UDP port")
+
+
+def test_datagrams_find_their_worker_steered_or_not(world, website, authority):
+    """The kernel gives them to the right one; where it does not, whoever gets them passes them on."""
+    world.ingress.config["admin"] = {"socket": "admin.sock"}
+    world.start()
+
+    def passed_on():
+        """By one page; initiations, which nothing steers, come when the node starts and not after."""
+        before = metrics(world)["funnel_datagrams_foreign_total"]
+        assert page(world, authority) == website.page
+        return metrics(world)["funnel_datagrams_foreign_total"] - before
+
+    assert [passed_on() for _ in range(3)] == [0, 0, 0]
+    with udp_socket_of(world.ingress) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0)
+    for _ in range(12):  # one time in four the hash finds the right one; a node that starts anew has a new port
+        mark = world.home.mark()
+        world.home.stop()
+        world.home.start()
+        world.home.wait_sessions(mark)
+        if passed_on() > 0:
+            break
+    else:
+        pytest.fail("12 ports in a row went to the right worker by chance")
