@@ -298,7 +298,8 @@ static const struct config_field ingress_config_fields[] = {
     {"tcp", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, tcp), .sub = &tcp_schema, .help = "connections inside the tunnels"},
     {"log", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, log), .sub = &log_schema, .help = "what is written down"},
     {"state_dir", CONFIG_PATH, CONFIG_AT(struct ingress_config, state_dir), .flags = CONFIG_RESTART, .def = "",
-     .help = "where the tunnel's time stamps outlive a restart; empty: not kept"},
+     .help = "what outlives a restart: the tunnel's time stamps, where nodes were heard from, a live feed's map; "
+             "empty: nothing is kept"},
     {"admin", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, admin), .sub = &admin_schema,
      .help = "for the operator of this machine"},
 };

@@ -65,6 +65,20 @@ static void peer_config(const struct worker *worker, const struct route_node *ro
     out->owner = link;
 }
 
+/* the main thread keeps it for the next start; what is lost is told with the next session */
+static void tell_heard(struct link *link, const struct addrport *at)
+{
+    struct call_mail *mail = malloc(sizeof(*mail));
+
+    if (!mail)
+        return;
+    *mail = (struct call_mail){route_node_get(link->row), *at};
+    if (mailbox_try(link->worker->all->server, MAIL_HEARD, mail))
+        return;
+    route_node_put(mail->node);
+    free(mail);
+}
+
 void link_event(struct link *link, enum tunnel_event_kind kind, ts_t now)
 {
     static const char *const names[] = {
@@ -73,6 +87,8 @@ void link_event(struct link *link, enum tunnel_event_kind kind, ts_t now)
     struct endpoint e = tunnel_peer_endpoint(link->peer);
 
     (void)now;
+    if (kind == TUNNEL_EVENT_UP && e.kind == ENDPOINT_UDP)
+        tell_heard(link, &e.remote);
     log_info("session", "event=%s node=\"%s\" endpoint=%s", names[kind], link->row->id, endpoint_format(&e, at));
 }
 
@@ -315,6 +331,24 @@ void links_revoked(struct worker *worker, const struct route_node *row, ts_t now
             remove_node(link, now);
     }
     route_node_put(row);
+}
+
+void links_call(struct worker *worker, struct call_mail *mail, ts_t now)
+{
+    const struct route_node *row = row_now(worker, mail->node->id);
+    int err;
+    struct link *link = row && !worker->stopping && !find(worker, row->id) ? link_get(worker, row, &err, now) : NULL;
+
+    if (link) { /* else it is here already, or gone */
+        struct endpoint endpoints[TUNNEL_ENDPOINTS_MAX];
+        size_t count = MIN(endpoints_of(row, endpoints), TUNNEL_ENDPOINTS_MAX - 1);
+
+        endpoints[count++] = (struct endpoint){.kind = ENDPOINT_UDP, .remote = mail->at};
+        tunnel_peer_endpoints_set(link->peer, endpoints, count);
+        tunnel_peer_initiate(link->peer, now);
+    }
+    route_node_put(mail->node);
+    free(mail);
 }
 
 static void on_generation(struct link *link, ts_t now)

@@ -42,6 +42,9 @@ void links_changed(struct worker *worker, const struct route_node *row, ts_t now
 void links_removed(struct worker *worker, const struct route_node *row, ts_t now);
 void links_revoked(struct worker *worker, const struct route_node *row, ts_t now);
 
+/* links_call - a connected node was there (taken) before the restart: call it. */
+void links_call(struct worker *worker, struct call_mail *mail, ts_t now);
+
 /* links_generation - the worker has a new generation: keep, refresh or retire each link. */
 void links_generation(struct worker *worker, ts_t now);
 

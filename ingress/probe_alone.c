@@ -60,6 +60,10 @@ static void on_mail(void *ctx, const struct mail *mail)
         break;
     case MAIL_EMPTY:
         break;
+    case MAIL_HEARD:
+        route_node_put(((struct call_mail *)mail->data)->node);
+        free(mail->data);
+        break;
     default:
         WARN_ON(true); /* no visitor comes here, so nothing is logged */
         break;

@@ -27,6 +27,7 @@
 #include "common/net/loop.h"
 #include "common/net/stampfile.h"
 #include "ingress/access_log.h"
+#include "ingress/address_book.h"
 #include "ingress/admin.h"
 #include "ingress/feed_host.h"
 #include "ingress/generation.h"
@@ -83,6 +84,7 @@ struct server {
     struct generation *generation;
     struct generation *next; /* its feed is being read */
     struct feed_host *feed;
+    struct address_book *book;
     struct workers workers;
     struct worker list[WORKERS_MAX];
     unsigned running; /* workers whose threads were started */
@@ -330,12 +332,15 @@ static void apply(struct server *s, struct generation *g, ts_t now)
         }
         open_state(s);
         open_admin(s);
+        s->book = s->state_dir ? address_book_new(&s->loop, &s->workers, s->state_dir) : NULL;
         feed_host_watch(s->feed, now);
         loop_timer_arm(&s->loop, &s->stamp, ts_add(now, STAMP_EVERY_NS));
     }
     /* listeners after the generation: it is what tells their settings */
     for (unsigned i = 0; i < s->workers.count; i++)
         must_post(&s->list[i], MAIL_GENERATION, generation_get(g));
+    if (first && s->book)
+        address_book_call(s->book, now);
     for (struct staged_listener *l = s->stage.listeners; l; l = l->next)
         if (l->worker < s->workers.count) {
             must_post(&s->list[l->worker], MAIL_LISTENER, l->mail);
@@ -556,6 +561,15 @@ static void on_worker_ready(struct server *s, ts_t now)
         check_ready(s, now);
 }
 
+static void on_heard(struct server *s, struct call_mail *mail, ts_t now)
+{
+    if (s->book)
+        address_book_heard(s->book, mail->node, &mail->at, now);
+    else
+        route_node_put(mail->node);
+    free(mail);
+}
+
 static void on_mail(void *ctx, const struct mail *mail)
 {
     struct server *s = ctx;
@@ -573,6 +587,9 @@ static void on_mail(void *ctx, const struct mail *mail)
             admin_probed(s->admin, mail->data, now);
         else
             free(mail->data);
+        break;
+    case MAIL_HEARD:
+        on_heard(s, mail->data, now);
         break;
     case MAIL_SAMPLED:
         admin_sampled(s->admin, mail->data, s->underlay);
@@ -738,6 +755,7 @@ int server_run(int ipc_fd)
     stop_workers(s);
     access_log_free(s->workers.access);
     mailbox_close(s->workers.server);
+    address_book_free(s->book);
     feed_host_free(s->feed);
     if (ordered && s->status == 0) {
         log_info("server", "event=stopped");

@@ -487,6 +487,9 @@ static void on_mail(void *ctx, const struct mail *mail)
         wg_device_stamp_floor_set(tunnel_wg(worker->tunnel), *(uint64_t *)mail->data);
         free(mail->data);
         break;
+    case MAIL_CALL:
+        links_call(worker, mail->data, now);
+        break;
     case MAIL_NODE_CHANGED:
         links_changed(worker, mail->data, now);
         break;
@@ -514,6 +517,7 @@ static void on_mail(void *ctx, const struct mail *mail)
     case MAIL_EMPTY:
     case MAIL_PROBED:
     case MAIL_SAMPLED:
+    case MAIL_HEARD:
         WARN_ON(true); /* the server's */
         break;
     }

@@ -43,6 +43,7 @@ enum mail_kind {
     MAIL_NODE_CHANGED,    /* a row of one of your nodes (a reference): the table has another one now */
     MAIL_NODE_REMOVED,    /* likewise: the node is no longer in the feed */
     MAIL_NODE_REVOKED,    /* likewise: it was withdrawn */
+    MAIL_CALL,            /* struct call_mail: one of your nodes was there before the restart */
     MAIL_STOP,            /* end everything now */
     /* to the server */
     MAIL_READY,  /* struct worker: it has taken over its generation; or listeners closed */
@@ -52,6 +53,13 @@ enum mail_kind {
     MAIL_UNDERLAY, /* struct datagram_mail: disco or STUN, from its `from` */
     MAIL_RELAY,    /* struct datagram_mail: WireGuard to its `from`, through a relay */
     MAIL_SENDING,  /* struct sending_mail: that node is sent to, or would be */
+    MAIL_HEARD,   /* struct call_mail: a session with the node came up from there */
+};
+
+/* A node and where it was heard from; the node's row with a reference. */
+struct call_mail {
+    const struct route_node *node;
+    struct addrport at;
 };
 
 struct listener_mail {

@@ -118,6 +118,24 @@ def test_node_restarts(world, website, authority, end):
     wait_for("the page is served again", lambda: page(world, authority) == website.page, 20)
 
 
+def test_nodes_are_called_after_a_restart(world, website, authority):
+    """They name no endpoint, and would notice the silence only after two keepalives, 50 s: the ingress knows where they
+    were."""
+    world.start()
+    for node in world.nodes:
+        wait_for("it is written down", lambda: f"{node.name} " in endpoints(world), timeout=20)
+    assert world.ingress.stop() == 0
+    mark = world.ingress.mark()
+    world.ingress.start()
+    world.ingress.wait_log(r" session event=up", timeout=5, since=mark)
+    assert page(world, authority) == website.page
+
+
+def endpoints(world):
+    file = world.ingress.directory / "state" / "endpoints"
+    return file.read_text() if file.exists() else ""
+
+
 def test_node_restart_ends_its_streams(world):
     """A node that lost its memory answers old segments with a reset; a visitor must not wait for ever."""
     world.start()
