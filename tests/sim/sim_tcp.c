@@ -17,7 +17,8 @@
 
 #define FLOWS_MAX   6
 #define SERVER_PORT 443
-#define PATIENCE_NS (3600 * TS_S) /* of virtual time for a world: through a queue of few bytes much goes slowly */
+#define PATIENCE_NS (3600 * TS_S) /* of virtual time for a whole world */
+#define ROUNDS_MAX  1000          /* round trips that all bytes may take where the send queue holds few of them */
 
 enum ending {
     END_SHUTDOWN = 0, /* FIN after the last byte, read to the end, release */
@@ -53,6 +54,7 @@ struct side {
     struct tcp_stack *stack;
     struct tcp_peer peer;
     struct addr addr;
+    size_t send_queue_max;
 };
 
 struct world {
@@ -277,6 +279,7 @@ static void side_init(struct world *w, int i)
         config.recv_window_max = 3000 + rng_below(&w->rng, 300000);
     if (rng_below(&w->rng, 3) == 0)
         config.send_queue_max = 1 + rng_below(&w->rng, 100000);
+    s->send_queue_max = config.send_queue_max;
     config.congestion = rng_below(&w->rng, 2) ? TCP_CONGESTION_BBR : TCP_CONGESTION_CUBIC;
     config.time_wait_ns = 10 * TS_S;
     config.keepalive_idle_ns = TS_S + rng_below(&w->rng, 60 * TS_S); /* a reset may be lost: nothing else tells */
@@ -305,6 +308,7 @@ static void app_init(struct world *w, struct app *a, struct flow *f, int side)
         .piece_max = 1 + rng_below(&w->rng, 40000),
         .read_pause_ppm = rng_below(&w->rng, 4) ? 0 : (uint32_t)rng_below(&w->rng, 200000),
     };
+    a->total = MIN(a->total, ROUNDS_MAX * w->side[side].send_queue_max);
     a->abort_at = rng_below(&w->rng, a->total + 1);
 }
 
