@@ -6,6 +6,8 @@
 
 #include "common/base/ts.h"
 #include "common/config/config_checks.h"
+#include "common/http/url.h"
+#include "ingress/feed/feed_session.h"
 
 #define VALUES_BYTES_MAX ((size_t)64 << 20)
 #define LABEL_MAX        63
@@ -18,7 +20,7 @@ static const char *const worker_words[] = {"auto", NULL};
 static const char *const protocol_words[] = {"tls", "tcp", NULL};
 static const char *const proxy_words[] = {"off", "require", NULL};
 static const char *const half_close_words[] = {"hold", "propagate", NULL};
-static const char *const feed_words[] = {"file", NULL};
+static const char *const feed_words[] = {"file", "https", "etcd", NULL};
 static const char *const revoked_words[] = {"end", "keep", NULL};
 static const char *const congestion_words[] = {"bbr", "cubic", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", "trace", NULL};
@@ -61,6 +63,59 @@ static void identity_check(struct config_check *at, void *value)
     config_check_own_addresses(at, "addresses", i->addresses, i->addresses_count);
     if (*i->previous_key_file && strcmp(i->previous_key_file, i->key_file) == 0)
         config_fault(at, "previous_key_file", "is the same file as key_file");
+}
+
+/* a key that has a meaning with some types of feed only */
+static void feed_only(struct config_check *at, const char *key, bool given, bool fits, const char *types)
+{
+    if (given && !fits)
+        config_fault(at, key, "has a meaning with type %s only", types);
+}
+
+static void feed_urls_check(struct config_check *at, const struct ingress_config_feed *f)
+{
+    bool etcd = f->type == INGRESS_CONFIG_FEED_ETCD;
+
+    if (f->urls_count == 0)
+        config_fault(at, "urls", etcd ? "is missing: the members of etcd, such as [\"https://etcd1.example.net:2379\"]"
+                                      : "is missing: where the stream is, such as [\"https://feed.example.net/nodes\"]");
+    for (size_t i = 0; i < f->urls_count; i++) {
+        const char *path = config_format(at, "urls[%zu]", i);
+        struct url url;
+        const char *why = url_parse(f->urls[i], strlen(f->urls[i]), &url);
+
+        if (why)
+            config_fault(at, path, "%s", why);
+        else if (!url.secure && !f->plain && !url_loopback(&url))
+            config_fault(at, path, "is http:// to another machine: whoever is on the way could write the feed. Use "
+                                   "https://, or say 'plain: on'");
+        else if (etcd && strcmp(url.target, "/") != 0)
+            config_fault(at, path, "is a member of etcd, and has no path");
+    }
+}
+
+static void feed_check(struct config_check *at, void *value)
+{
+    const struct ingress_config_feed *f = value;
+    bool file = f->type == INGRESS_CONFIG_FEED_FILE, https = f->type == INGRESS_CONFIG_FEED_HTTPS;
+    bool etcd = f->type == INGRESS_CONFIG_FEED_ETCD;
+
+    if (file && !*f->path)
+        config_fault(at, "path", "is missing: the file of nodes");
+    feed_only(at, "path", *f->path, file, "file");
+    feed_only(at, "urls", f->urls_count > 0, !file, "https or etcd");
+    feed_only(at, "token_file", *f->token_file, https, "https");
+    feed_only(at, "ca_file", *f->ca_file, !file, "https or etcd");
+    feed_only(at, "certificate", *f->certificate, !file, "https or etcd");
+    feed_only(at, "certificate_key", *f->certificate_key, !file, "https or etcd");
+    feed_only(at, "username", *f->username, etcd, "etcd");
+    feed_only(at, "password_file", *f->password_file, etcd, "etcd");
+    if (!*f->certificate != !*f->certificate_key)
+        config_fault(at, *f->certificate ? "certificate_key" : "certificate", "is missing: one needs the other");
+    if (etcd && !*f->username != !*f->password_file)
+        config_fault(at, *f->username ? "password_file" : "username", "is missing: one needs the other");
+    if (!file)
+        feed_urls_check(at, f);
 }
 
 static void admin_check(struct config_check *at, void *value)
@@ -214,15 +269,36 @@ static CONFIG_TABLE(tailnet, struct ingress_config_tailnet, "tailnet", NULL);
 static const struct config_field feed_fields[] = {
     {"type", CONFIG_ENUM, CONFIG_AT(struct ingress_config_feed, type), .def = "file", .words = feed_words,
      .help = "where the nodes come from"},
-    {"path", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, path), .flags = CONFIG_REQUIRED, .min = 1,
-     .help = "the file of nodes, see docs/feed.md"},
+    {"path", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, path), .def = "",
+     .help = "file: the file of nodes, see docs/feed.md"},
+    {"urls", CONFIG_STRING, CONFIG_LIST_AT(struct ingress_config_feed, urls), .def = "[]", .min = 1, .max = 1024,
+     .list_max = FEED_SESSION_URLS_MAX,
+     .help = "https: where the stream of lines is; etcd: its members. The next one is tried when one fails"},
+    {"token_file", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, token_file), .def = "",
+     .help = "https: a bearer token; read anew for each connection"},
+    {"ca_file", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, ca_file), .def = "",
+     .help = "https, etcd: the authorities trusted, in PEM; empty: those of this machine"},
+    {"certificate", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, certificate), .def = "",
+     .help = "https, etcd: our own certificate, in PEM, for servers that ask for one"},
+    {"certificate_key", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, certificate_key), .def = "",
+     .help = "its private key, in PEM"},
+    {"username", CONFIG_STRING, CONFIG_AT(struct ingress_config_feed, username), .def = "", .max = 255,
+     .help = "etcd: who we are there; empty: nobody asks"},
+    {"password_file", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, password_file), .def = "",
+     .help = "etcd: the password; read anew for each connection"},
+    {"prefix", CONFIG_STRING, CONFIG_AT(struct ingress_config_feed, prefix), .def = "/funnel/nodes/", .min = 1,
+     .max = 255, .help = "etcd: nodes are the keys that begin so; the rest of a key is the node's id"},
+    {"silence", CONFIG_DURATION, CONFIG_AT(struct ingress_config_feed, silence_ns), .def = "45s", .min = TS_S,
+     .max = DAY, .help = "https: a stream without a whole line for so long is given up; etcd: its watch is made anew"},
+    {"plain", CONFIG_BOOL, CONFIG_AT(struct ingress_config_feed, plain), .def = "off",
+     .help = "let http:// lead to other machines too: whoever is on the way can then write the feed"},
     {"revoked_streams", CONFIG_ENUM, CONFIG_AT(struct ingress_config_feed, revoked_streams), .def = "end",
      .words = revoked_words, .help = "live streams of a node whose opt-in is withdrawn"},
     {"stale_limit", CONFIG_DURATION, CONFIG_AT(struct ingress_config_feed, stale_limit_ns), .def = "0s", .min = 0,
      .max = 366 * DAY, .help = "a feed that was silent for longer is not believed: visitors are refused; 0s: its last "
                                "word counts until it speaks again"},
 };
-static CONFIG_TABLE(feed, struct ingress_config_feed, "feed of nodes", NULL);
+static CONFIG_TABLE(feed, struct ingress_config_feed, "feed of nodes", feed_check);
 
 static const struct config_field limits_fields[] = {
     {"connections", CONFIG_INT, CONFIG_AT(struct ingress_config_limits, connections), .def = "100000", .min = 1,

@@ -91,11 +91,23 @@ struct ingress_config_tailnet {
 
 enum ingress_config_feed_type {
     INGRESS_CONFIG_FEED_FILE = 0,
+    INGRESS_CONFIG_FEED_HTTPS,
+    INGRESS_CONFIG_FEED_ETCD,
 };
 
 struct ingress_config_feed {
     enum ingress_config_feed_type type;
-    const char *path;
+    const char *path; /* FEED_FILE; else "" */
+    /* the others; "" where not given */
+    const char *const *urls; /* each a URL that url_parse takes */
+    size_t urls_count;
+    const char *token_file;      /* https */
+    const char *ca_file, *certificate, *certificate_key;
+    const char *username;        /* etcd */
+    const char *password_file;
+    const char *prefix;
+    uint64_t silence_ns;
+    bool plain; /* http:// to other machines too */
     enum ingress_config_revoked revoked_streams;
     uint64_t stale_limit_ns; /* 0: the last good map is served for ever */
 };

@@ -357,7 +357,12 @@ static bool enter_sandbox(const struct ingress_config *config, struct config_err
 {
     const struct sandbox sandbox = {.user = config->user,
                                     .confine = config->sandbox,
-                                    .files = {.feed = config->feed.path, .state_dir = config->state_dir}};
+                                    .files = {.feed = config->feed.path,
+                                              .state_dir = config->state_dir,
+                                              .more = {config->feed.token_file, config->feed.password_file,
+                                                       config->feed.ca_file, config->feed.certificate,
+                                                       config->feed.certificate_key},
+                                              .dials = config->feed.type != INGRESS_CONFIG_FEED_FILE}};
 
     if (sandbox_enter(&sandbox) != 0) {
         config_errors_add(errors, (struct config_place){0}, "user", "can't give up privileges");

@@ -141,6 +141,36 @@ static void test_sample_examples(void **state)
     free(text);
 }
 
+static void test_network_samples(void **state)
+{
+    static const struct {
+        const char *file;
+        enum ingress_config_feed_type type;
+        size_t urls;
+    } cases[] = {{CONF "ingress-https.yaml", INGRESS_CONFIG_FEED_HTTPS, 1},
+                 {CONF "ingress-etcd.yaml", INGRESS_CONFIG_FEED_ETCD, 3}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *text = read_file(cases[i].file);
+        struct ingress_config *plain = load(text), *all;
+
+        assert_non_null(plain);
+        assert_int_equal(plain->feed.type, cases[i].type);
+        assert_int_equal(plain->feed.urls_count, cases[i].urls);
+        assert_string_equal(plain->feed.ca_file, "");
+        uncomment(text);
+        all = load(text);
+        if (!all)
+            config_errors_print(&errors, stderr);
+        assert_non_null(all);
+        assert_int_not_equal(*all->feed.certificate_key, 0);
+        ingress_config_free(plain);
+        ingress_config_free(all);
+        free(text);
+    }
+}
+
 static void test_schema_file(void **state)
 {
     char *schema = NULL;
@@ -207,7 +237,7 @@ static void test_refused(void **state)
         {"listen: []\n" ID REST, "f:1:9: listen: must not be empty"},
         {TLS REST, "f:1:1: 'identities' is missing"},
         {TLS ID, "f:1:1: 'feed' is missing"},
-        {TLS ID "feed: {type: file}\n", "f:3:7: feed: 'path' is missing"},
+        {TLS ID "feed: {type: file}\n", "f:3:7: feed.path: is missing: the file of nodes"},
         {"listen: [{address: \"[::]:443\"}, {address: \"[0::]:443\"}]\n" ID REST,
          "f:1:43: listen[1].address: '[::]:443' is there already, as listen[0].address"},
         {"listen: [{address: \"[::]:443\", proxy_protocol: require}]\n" ID REST,
@@ -241,6 +271,25 @@ static void test_refused(void **state)
          "f:3:30: tailnets[1].name: 't' is there already, as tailnets[0].name"},
         {TLS ID "wireguard: {listen: [\"[::]:1\", \"[::1]:2\"]}\n" REST,
          "f:3:32: wireguard.listen[1]: is a second IPv6 address; one each is served"},
+        {TLS ID "feed: {type: https}\n", "f:3:7: feed.urls: is missing: where the stream is, such as "
+                                          "[\"https://feed.example.net/nodes\"]"},
+        {TLS ID "feed: {type: etcd, path: n, urls: [\"https://e\"]}\n",
+         "f:3:26: feed.path: has a meaning with type file only"},
+        {TLS ID "feed: {type: file, path: n, urls: [\"https://e\"]}\n",
+         "f:3:35: feed.urls: has a meaning with type https or etcd only"},
+        {TLS ID "feed: {type: https, urls: [\"ftp://e\"]}\n",
+         "f:3:28: feed.urls[0]: must begin with https:// (or http://)"},
+        {TLS ID "feed: {type: https, urls: [\"http://feed.example\"]}\n",
+         "f:3:28: feed.urls[0]: is http:// to another machine: whoever is on the way could write the feed. Use "
+         "https://, or say 'plain: on'"},
+        {TLS ID "feed: {type: etcd, urls: [\"https://e/path\"]}\n",
+         "f:3:27: feed.urls[0]: is a member of etcd, and has no path"},
+        {TLS ID "feed: {type: etcd, urls: [\"https://e\"], token_file: t}\n",
+         "f:3:53: feed.token_file: has a meaning with type https only"},
+        {TLS ID "feed: {type: https, urls: [\"https://e\"], certificate: c}\n",
+         "f:3:7: feed.certificate_key: is missing: one needs the other"},
+        {TLS ID "feed: {type: etcd, urls: [\"https://e\"], username: u}\n",
+         "f:3:7: feed.password_file: is missing: one needs the other"},
         {TLS ID "workers: 65\n" REST, "f:3:10: workers: '65' is out of range; allowed is 1 to 64"},
         {TLS ID "workers: many\n" REST, "f:3:10: workers: 'many' must be a whole number, or auto"},
     };
@@ -257,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sample_defaults), cmocka_unit_test(test_sample_examples),
+        cmocka_unit_test(test_network_samples),
         cmocka_unit_test(test_schema_file),     cmocka_unit_test(test_values),
         cmocka_unit_test(test_refused),
     };
