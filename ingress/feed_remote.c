@@ -39,6 +39,7 @@ struct feed_remote {
     bool talking;
     struct loop_timer timer;
     uint64_t said; /* the session's changes that the sink knows */
+    bool open;     /* the map is inside a snapshot of ours */
     bool held;     /* op waits for the map */
     struct feed_op op;
     size_t len, used; /* of piece */
@@ -190,6 +191,8 @@ static bool offer(struct feed_remote *r, ts_t now)
 {
     if (r->sink.take(r->sink.ctx, &r->op, now)) {
         r->held = false;
+        if (r->op.kind == FEED_OP_BEGIN || r->op.kind == FEED_OP_END || r->op.kind == FEED_OP_ABORT)
+            r->open = r->op.kind == FEED_OP_BEGIN;
         return true;
     }
     r->held = true;
@@ -372,6 +375,8 @@ void feed_remote_free(struct feed_remote *r)
         return;
     loop_timer_arm(r->loop, &r->timer, TS_NEVER);
     close_stream(r);
+    if (r->open)
+        r->sink.take(r->sink.ctx, &(struct feed_op){.kind = FEED_OP_ABORT}, loop_now());
     feed_session_free(r->session);
     feed_remote_files_free(r->files);
     free(r->secret_file);

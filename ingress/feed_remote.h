@@ -34,7 +34,7 @@ struct feed_remote *feed_remote_new(struct loop *loop, struct resolver *resolver
 /* feed_remote_source - its side towards the map's owner: go_on. */
 struct feed_source *feed_remote_source(struct feed_remote *r);
 
-/* feed_remote_free - ends it without a word to the sink; a snapshot under way is void. NULL allowed. */
+/* feed_remote_free - ends it; the sink hears ABORT when a snapshot is under way, and nothing else. NULL allowed. */
 void feed_remote_free(struct feed_remote *r);
 
 #endif

@@ -30,6 +30,7 @@
 #include "ingress/address_book.h"
 #include "ingress/admin.h"
 #include "ingress/feed_host.h"
+#include "ingress/feed_remote.h"
 #include "ingress/generation.h"
 #include "ingress/ipc.h"
 #include "ingress/limits.h"
@@ -85,6 +86,9 @@ struct server {
     struct generation *next; /* its feed is being read */
     struct feed_host *feed;
     struct address_book *book;
+    struct resolver *resolver;             /* NULL: the feed is a file */
+    struct feed_remote *remote;            /* likewise */
+    struct feed_remote_files *remote_files; /* of the generation that is staged, until its remote begins */
     struct workers workers;
     struct worker list[WORKERS_MAX];
     unsigned running; /* workers whose threads were started */
@@ -313,6 +317,45 @@ static void open_admin(struct server *s)
         log_error("server", "event=admin_failed error=\"%s\"", err_str(ERR_NOMEM));
 }
 
+/* begin_remote - the feed's connections by the generation in force. A reload asks for all of it: the server may be
+ * another one. */
+static void begin_remote(struct server *s, bool first, ts_t now)
+{
+    const struct ingress_config_feed *config = &s->generation->config->feed;
+    struct feed_report report;
+
+    if (config->type == INGRESS_CONFIG_FEED_FILE)
+        return;
+    feed_host_source_set(s->feed, NULL);
+    feed_remote_free(s->remote);
+    s->remote = NULL;
+    if (!s->resolver)
+        s->resolver = resolver_new(&s->loop);
+    feed_host_report(s->feed, &report, now);
+    if (s->resolver)
+        s->remote = feed_remote_new(&s->loop, s->resolver, config, s->remote_files, feed_host_sink(s->feed),
+                                    first ? report.map->revision : 0, &s->rng, now);
+    else
+        feed_remote_files_free(s->remote_files);
+    s->remote_files = NULL;
+    if (!s->remote) {
+        log_error("feed", "event=source_failed error=\"%s\"", err_str(ERR_NOMEM));
+        return;
+    }
+    feed_host_source_set(s->feed, feed_remote_source(s->remote));
+}
+
+static void end_remote(struct server *s)
+{
+    feed_host_source_set(s->feed, NULL);
+    feed_remote_free(s->remote);
+    feed_remote_files_free(s->remote_files);
+    resolver_free(s->resolver);
+    s->remote = NULL;
+    s->remote_files = NULL;
+    s->resolver = NULL;
+}
+
 static void apply(struct server *s, struct generation *g, ts_t now)
 {
     bool first = s->generation == NULL;
@@ -351,6 +394,7 @@ static void apply(struct server *s, struct generation *g, ts_t now)
     s->awaited = s->workers.count;
     s->phase = first ? PHASE_STARTING : PHASE_APPLYING;
     stage_clear(s);
+    begin_remote(s, first, now);
 }
 
 static bool enter_sandbox(const struct ingress_config *config, struct config_errors *errors)
@@ -387,6 +431,23 @@ static void explain_access(struct server *s, int rc, struct config_errors *error
                           (unsigned)geteuid());
 }
 
+/* remote_files - what a network feed needs of this machine's files, as the user that will read them. */
+static bool remote_files(struct server *s, const struct generation *g, struct config_errors *errors)
+{
+    const struct ingress_config_feed *feed = &g->config->feed;
+
+    if (s->generation && s->generation->config->feed.type != feed->type) {
+        config_errors_add(errors, (struct config_place){0}, "feed.type", "can't change in a running server: restart it");
+        return false;
+    }
+    feed_remote_files_free(s->remote_files);
+    s->remote_files = NULL;
+    if (feed->type == INGRESS_CONFIG_FEED_FILE)
+        return true;
+    s->remote_files = feed_remote_files_load(feed, errors);
+    return s->remote_files != NULL;
+}
+
 /* first_feed - as the user that will read it at every reload, so that what won't work later fails at once. */
 static bool first_feed(struct server *s, struct generation *g, struct config_errors *errors)
 {
@@ -413,7 +474,8 @@ static struct generation *staged_generation(struct server *s, struct config_erro
     struct generation *g = generation_load(stage->number, stage->config_name, stage->config_text, stage->config_len,
                                            keys, stage->keys_count, errors);
 
-    if (g && (!first || (enter_sandbox(g->config, errors) && first_feed(s, g, errors))))
+    if (g && (!first || enter_sandbox(g->config, errors)) && remote_files(s, g, errors) &&
+        (!first || first_feed(s, g, errors)))
         return g;
     generation_put(g);
     return NULL;
@@ -761,6 +823,7 @@ int server_run(int ipc_fd)
     access_log_free(s->workers.access);
     mailbox_close(s->workers.server);
     address_book_free(s->book);
+    end_remote(s);
     feed_host_free(s->feed);
     if (ordered && s->status == 0) {
         log_info("server", "event=stopped");

@@ -18,6 +18,7 @@ import hmac
 import http.server
 import json
 import pathlib
+import signal
 import ssl
 import sys
 import threading
@@ -357,6 +358,7 @@ def main():
     checker.add_argument("directory")
     checker.set_defaults(run=check)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         options.run(options)
     except KeyboardInterrupt:
