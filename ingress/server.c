@@ -35,9 +35,9 @@
 #include "ingress/ipc.h"
 #include "ingress/limits.h"
 #include "ingress/mailbox.h"
+#include "ingress/membership.h"
 #include "ingress/sandbox/sandbox.h"
 #include "ingress/sandbox/sandbox_filter.h"
-#include "ingress/underlay.h"
 #include "ingress/worker.h"
 
 #define KEYS_MAX        16             /* 8 identities with a previous key each */
@@ -100,7 +100,7 @@ struct server {
     char *state_dir; /* the first generation's: a later one's needs a restart */
     struct stampfile stampfile;
     struct admin *admin; /* NULL: none configured */
-    struct underlay *underlay; /* NULL: no tailnet */
+    struct membership *membership; /* of a tailnet; NULL: another feed */
     int status;
 };
 
@@ -317,6 +317,69 @@ static void open_admin(struct server *s)
         log_error("server", "event=admin_failed error=\"%s\"", err_str(ERR_NOMEM));
 }
 
+/* ---- the tailnet feed ---- */
+
+static struct generation *joined_as(struct generation *base, const struct identity *identity)
+{
+    struct generation *g = generation_joined(base, identity->private_key, identity->previous_private, identity->addrs,
+                                             identity->addrs_count);
+
+    if (!g)
+        log_error("server", "event=identity_failed error=\"%s\"", err_str(ERR_NOMEM));
+    return g;
+}
+
+/* A generation like a reload's, without the supervisor: the workers answer, and a reload that is under way waits for
+ * these answers too. */
+static void on_identity(void *ctx, const struct tailnet_identity *identity, ts_t now)
+{
+    struct server *s = ctx;
+    struct identity id = {.private_key = identity->key, .previous_private = identity->previous,
+                          .addrs_count = identity->addrs_count};
+
+    (void)now;
+    memcpy(id.addrs, identity->addrs, sizeof(id.addrs));
+    struct generation *g = joined_as(s->generation, &id);
+
+    if (!g)
+        return;
+    generation_put(s->generation);
+    s->generation = g;
+    for (unsigned i = 0; i < s->workers.count; i++)
+        must_post(&s->list[i], MAIL_GENERATION, generation_get(g));
+    if (s->admin)
+        admin_generation(s->admin, g);
+    s->awaited += s->workers.count;
+}
+
+static void on_left(void *ctx, ts_t now)
+{
+    struct server *s = ctx;
+
+    (void)now;
+    if (s->phase == PHASE_STOPPING)
+        loop_stop(&s->loop);
+}
+
+static void join(struct server *s, ts_t now)
+{
+    const struct membership_owner owner = {.identity = on_identity, .left = on_left, .ctx = s};
+
+    if (s->membership && membership_start(s->membership, &s->workers, &s->rng, feed_host_sink(s->feed), &owner, now) == 0)
+        feed_host_source_set(s->feed, membership_source(s->membership));
+}
+
+/* keep_identity - a reload's generation goes on under the identity we have; takes and returns a reference */
+static struct generation *keep_identity(struct server *s, struct generation *g)
+{
+    struct generation *same = s->generation->identities[0].private_key ? joined_as(g, &s->generation->identities[0]) : NULL;
+
+    if (!same)
+        return g;
+    generation_put(g);
+    return same;
+}
+
 /* begin_remote - the feed's connections by the generation in force. A reload asks for all of it: the server may be
  * another one. */
 static void begin_remote(struct server *s, bool first, ts_t now)
@@ -324,7 +387,7 @@ static void begin_remote(struct server *s, bool first, ts_t now)
     const struct ingress_config_feed *config = &s->generation->config->feed;
     struct feed_report report;
 
-    if (config->type == INGRESS_CONFIG_FEED_FILE)
+    if (config->type != INGRESS_CONFIG_FEED_HTTPS && config->type != INGRESS_CONFIG_FEED_ETCD)
         return;
     feed_host_source_set(s->feed, NULL);
     feed_remote_free(s->remote);
@@ -360,6 +423,10 @@ static void apply(struct server *s, struct generation *g, ts_t now)
 {
     bool first = s->generation == NULL;
 
+    if (!first && s->membership) {
+        g = keep_identity(s, g);
+        membership_config(s->membership, g->config, now);
+    }
     generation_put(s->generation);
     s->generation = g;
     log_level_set(g->config->log.level);
@@ -391,10 +458,12 @@ static void apply(struct server *s, struct generation *g, ts_t now)
         }
     if (s->admin)
         admin_generation(s->admin, g);
-    s->awaited = s->workers.count;
+    s->awaited += s->workers.count;
     s->phase = first ? PHASE_STARTING : PHASE_APPLYING;
     stage_clear(s);
     begin_remote(s, first, now);
+    if (first)
+        join(s, now);
 }
 
 static bool enter_sandbox(const struct ingress_config *config, struct config_errors *errors)
@@ -442,7 +511,7 @@ static bool remote_files(struct server *s, const struct generation *g, struct co
     }
     feed_remote_files_free(s->remote_files);
     s->remote_files = NULL;
-    if (feed->type == INGRESS_CONFIG_FEED_FILE)
+    if (feed->type != INGRESS_CONFIG_FEED_HTTPS && feed->type != INGRESS_CONFIG_FEED_ETCD)
         return true;
     s->remote_files = feed_remote_files_load(feed, errors);
     return s->remote_files != NULL;
@@ -474,8 +543,9 @@ static struct generation *staged_generation(struct server *s, struct config_erro
     struct generation *g = generation_load(stage->number, stage->config_name, stage->config_text, stage->config_len,
                                            keys, stage->keys_count, errors);
 
-    if (g && (!first || enter_sandbox(g->config, errors)) && remote_files(s, g, errors) &&
-        (!first || first_feed(s, g, errors)))
+    if (g && (!first || (membership_read(g->config, &s->loop, &s->membership, errors) == 0 &&
+                         enter_sandbox(g->config, errors))) &&
+        remote_files(s, g, errors) && (!first || first_feed(s, g, errors)))
         return g;
     generation_put(g);
     return NULL;
@@ -540,7 +610,10 @@ static void stop(struct server *s)
     if (s->phase == PHASE_STOPPING)
         return;
     s->phase = PHASE_STOPPING;
-    loop_stop(&s->loop);
+    if (s->membership)
+        membership_leave(s->membership, loop_now()); /* on_left goes on, within seconds */
+    else
+        loop_stop(&s->loop);
 }
 
 static void close_listeners(struct server *s)
@@ -586,7 +659,8 @@ static void check_drained(struct server *s)
 
 static void warn_empty(const struct server *s)
 {
-    if (route_node_count(s->workers.routes) == 0)
+    /* a feed that comes over the network says later what there is */
+    if (s->generation->config->feed.type == INGRESS_CONFIG_FEED_FILE && route_node_count(s->workers.routes) == 0)
         log_warn("feed", "event=empty path=\"%s\" note=\"no node is served\"", s->generation->config->feed.path);
 }
 
@@ -659,23 +733,23 @@ static void on_mail(void *ctx, const struct mail *mail)
         on_heard(s, mail->data, now);
         break;
     case MAIL_SAMPLED:
-        admin_sampled(s->admin, mail->data, s->underlay);
+        admin_sampled(s->admin, mail->data, membership_underlay(s->membership));
         break;
     case MAIL_UNDERLAY:
-        if (s->underlay)
-            underlay_datagram(s->underlay, mail->data, now);
+        if (membership_underlay(s->membership))
+            underlay_datagram(membership_underlay(s->membership), mail->data, now);
         else
             free(mail->data);
         break;
     case MAIL_RELAY:
-        if (s->underlay)
-            underlay_relay(s->underlay, mail->data, now);
+        if (membership_underlay(s->membership))
+            underlay_relay(membership_underlay(s->membership), mail->data, now);
         else
             free(mail->data);
         break;
     case MAIL_SENDING:
-        if (s->underlay)
-            underlay_sending(s->underlay, mail->data, now);
+        if (membership_underlay(s->membership))
+            underlay_sending(membership_underlay(s->membership), mail->data, now);
         else
             free(mail->data);
         break;
@@ -764,7 +838,9 @@ static ts_t flush(void *ctx, ts_t now)
 {
     struct server *s = ctx;
 
-    return s->underlay ? underlay_flush(s->underlay, now) : TS_NEVER;
+    struct underlay *underlay = membership_underlay(s->membership);
+
+    return underlay ? underlay_flush(underlay, now) : TS_NEVER;
 }
 
 static void stop_workers(struct server *s)
@@ -817,8 +893,8 @@ int server_run(int ipc_fd)
 
     admin_free(s->admin);
     s->admin = NULL;
-    underlay_free(s->underlay);
-    s->underlay = NULL;
+    membership_free(s->membership);
+    s->membership = NULL;
     stop_workers(s);
     access_log_free(s->workers.access);
     mailbox_close(s->workers.server);
