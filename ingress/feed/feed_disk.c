@@ -233,8 +233,8 @@ static bool read_row(struct in *in, struct feed_disk_row *row)
     n->mtu = take16(in);
     n->connections_max = le32_get(take(in, 4));
     n->expires = le64_get(take(in, 8));
-    n->addresses_count = (uint16_t)take_most(in, take8(in), ROUTE_ADDRESSES_MAX);
-    n->endpoints_count = (uint16_t)take_most(in, take8(in), ROUTE_ENDPOINTS_MAX);
+    n->addresses_count = (uint8_t)take_most(in, take8(in), ROUTE_ADDRESSES_MAX);
+    n->endpoints_count = (uint8_t)take_most(in, take8(in), ROUTE_ENDPOINTS_MAX);
     n->ports_count = (uint16_t)take_most(in, take16(in), ROUTE_PORTS_MAX);
     n->names_count = (uint16_t)take_most(in, take16(in), ROUTE_NAMES_MAX);
     if (flags & FLAG_PRESHARED)

@@ -10,6 +10,7 @@
 #include "common/crypto/crypto.h"
 #include "common/crypto/key.h"
 #include "common/base/rfc3339.h"
+#include "ingress/feed/feed_arena.h"
 
 /* Where a name's canonical spelling is made: a trailing dot and ":65535" fit too. */
 struct name_text {
@@ -135,7 +136,7 @@ static void read_addresses(struct feed_walk *walk, const json_t *value, void *ou
             feed_fault(walk, "'%s' is not the address of a node", text);
         config_path_up(&walk->path, before);
     }
-    row->node.addresses_count = (uint16_t)MAX(count, 0);
+    row->node.addresses_count = (uint8_t)MAX(count, 0);
 }
 
 static void read_endpoints(struct feed_walk *walk, const json_t *value, void *out)
@@ -152,7 +153,7 @@ static void read_endpoints(struct feed_walk *walk, const json_t *value, void *ou
             feed_fault(walk, "'%s' is not an address and port, as 192.0.2.1:41641 or [2001:db8::1]:41641", text);
         config_path_up(&walk->path, before);
     }
-    row->node.endpoints_count = (uint16_t)MAX(count, 0);
+    row->node.endpoints_count = (uint8_t)MAX(count, 0);
 }
 
 /* ---- ports ---- */
@@ -479,6 +480,9 @@ void feed_row_syntax(struct feed_walk *walk, const json_error_t *error, unsigned
 const struct route_node *feed_row_parse(struct feed_walk *walk, const char *text, size_t len, char *id_out)
 {
     json_error_t error;
+    struct feed_arena arena;
+
+    feed_arena_begin(&arena);
     json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
     const char *id = json_string_value(json_object_get(object, "id"));
     const struct route_node *row = NULL;
@@ -491,5 +495,6 @@ const struct route_node *feed_row_parse(struct feed_walk *walk, const char *text
     if (!row && id && strlen(id) <= ROUTE_ID_MAX)
         strcpy(id_out, id);
     json_decref(object);
+    feed_arena_end(&arena);
     return row;
 }

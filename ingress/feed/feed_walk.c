@@ -35,12 +35,13 @@ static const char *key_name(const void *ctx, size_t i)
 
 /* ---- containers ---- */
 
-static const struct feed_key *known(const char *name, const struct feed_key *keys, size_t count)
+/* known - which key it is; count: none. Rows mostly have their keys in our order: the search goes on after the last. */
+static size_t known(const char *name, const struct feed_key *keys, size_t count, size_t last)
 {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(keys[i].name, name) == 0)
-            return &keys[i];
-    return NULL;
+    for (size_t i = 1; i <= count; i++)
+        if (strcmp(keys[(last + i) % count].name, name) == 0)
+            return (last + i) % count;
+    return count;
 }
 
 static void unknown(struct feed_walk *walk, const char *name, const struct feed_key *keys, size_t count)
@@ -55,26 +56,31 @@ static void unknown(struct feed_walk *walk, const char *name, const struct feed_
 
 void feed_object(struct feed_walk *walk, const json_t *value, const struct feed_key *keys, size_t count, void *out)
 {
+    uint64_t there = 0; /* bits of keys[] */
+    size_t at = count - 1;
     const char *name;
     json_t *member;
 
+    BUG_ON(count > 64);
     if (!json_is_object(value)) {
         feed_fault(walk, "must be an object: { … }");
         return;
     }
     json_object_foreach((json_t *)value, name, member)
     {
-        const struct feed_key *key = known(name, keys, count);
-        size_t before = config_path_down(&walk->path, name);
+        size_t key = known(name, keys, count, at), before = config_path_down(&walk->path, name);
 
-        if (key)
-            key->read(walk, member, out);
-        else
+        if (key < count) {
+            there |= UINT64_C(1) << key;
+            at = key;
+            keys[key].read(walk, member, out);
+        } else {
             unknown(walk, name, keys, count);
+        }
         config_path_up(&walk->path, before);
     }
     for (size_t i = 0; i < count; i++)
-        if (keys[i].required && !json_object_get(value, keys[i].name))
+        if (keys[i].required && !(there >> i & 1))
             feed_fault(walk, "'%s' is missing", keys[i].name);
 }
 

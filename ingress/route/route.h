@@ -52,25 +52,30 @@ enum route_half_close {
     ROUTE_HALF_CLOSE_PROPAGATE,
 };
 
-struct route_name {
+/* Without padding: there may be millions. */
+struct __attribute__((packed, aligned(2))) route_name {
     const char *name;     /* "app.example.net" or "*.apps.example.net" */
     const char *target;   /* name to offer in its place; NULL: the visitor's own name and port */
     uint16_t target_port; /* 0: the visitor's own, with or without target */
 };
 
-/* One node as a feed tells it: the input of route_row_new, and the read-only row it makes. */
+/* One node as a feed tells it: the input of route_row_new, and the read-only row it makes. The fields stand by falling
+ * alignment, so that none needs padding. */
 struct route_node {
     const char *id;      /* unique in the table and stable: it selects the shard */
     const char *tailnet; /* selects the identity that serves it; "" the first one */
-    uint8_t key[ROUTE_KEY_BYTES];
     const uint8_t *preshared_key; /* ROUTE_KEY_BYTES of secret, or NULL */
     const struct addr *addresses; /* inside the tunnel; in a table at least one: key_ula when the feed names none */
     const struct addrport *endpoints; /* where its WireGuard may be found; none: it calls us */
     const uint16_t *ports;            /* public ports it may be funnelled on */
     const struct route_name *names;
-    uint16_t addresses_count, endpoints_count, ports_count, names_count;
+    uint64_t expires;         /* Unix seconds from which on it is refused; 0: never */
+    uint8_t key[ROUTE_KEY_BYTES];
+    uint32_t connections_max; /* visitors at once; 0: the config's limit */
+    uint16_t ports_count, names_count;
     uint16_t peerapi4, peerapi6; /* TCP ports inside the tunnel, one a family; 0: none */
     uint16_t mtu;                /* bytes of an inner IP packet; ROUTE_MTU_MIN … ROUTE_MTU_MAX */
+    uint8_t addresses_count, endpoints_count;
     uint8_t shard;               /* route_shard(id); route_row_new sets it */
     bool admin;                  /* the administrator's half of the double opt-in */
     bool keepalive;              /* send persistent keepalives, at the config's interval */
@@ -78,8 +83,6 @@ struct route_node {
     enum route_transport transport : 8;
     enum route_proxy_protocol proxy_protocol : 8; /* with ROUTE_TCP */
     enum route_half_close half_close : 8;
-    uint32_t connections_max; /* visitors at once; 0: the config's limit */
-    uint64_t expires;         /* Unix seconds from which on it is refused; 0: never */
 };
 
 struct route_table;

@@ -7,9 +7,11 @@
 #include "common/crypto/key.h"
 #include "ingress/route/route_priv.h"
 
+#define FEW 4 /* names, compared each with each */
+
 static size_t text_bytes(const struct route_node *node)
 {
-    size_t bytes = strlen(node->id) + strlen(node->tailnet) + 2;
+    size_t bytes = strlen(node->id) + 1 + (*node->tailnet ? strlen(node->tailnet) + 1 : 0);
 
     for (size_t i = 0; i < node->names_count; i++) {
         bytes += strlen(node->names[i].name) + 1;
@@ -71,7 +73,7 @@ const struct route_node *route_row_new(const struct route_node *given)
     n->addresses = copy(&at, node.addresses, addresses);
     n->preshared_key = psk ? copy(&at, node.preshared_key, psk) : NULL;
     n->id = copy_text(&at, node.id);
-    n->tailnet = copy_text(&at, node.tailnet);
+    n->tailnet = *node.tailnet ? copy_text(&at, node.tailnet) : (const char *)at - 1; /* the id's own zero */
     for (size_t i = 0; i < n->names_count; i++) {
         own[i].name = copy_text(&at, own[i].name);
         own[i].target = copy_text(&at, own[i].target);
@@ -95,9 +97,18 @@ void route_node_put(const struct route_node *node)
     free(route_row_of(node));
 }
 
-/* names_twice - the first name that stands before it too; names_count: none does. Many are sorted out by a small table
- * of their own, since a node may have thousands. */
-static size_t names_twice(const struct route_node *node)
+/* few_twice, many_twice - the first name that stands before it too; names_count: none does. Many are sorted out by a small
+ * table of their own, since a node may have thousands. */
+static size_t few_twice(const struct route_node *node)
+{
+    for (size_t i = 1; i < node->names_count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(node->names[i].name, node->names[j].name) == 0)
+                return i;
+    return node->names_count;
+}
+
+static size_t many_twice(const struct route_node *node)
 {
     static const struct map_seed seed = {0}; /* whoever makes them alike slows down one row of at most 4,096 names */
     size_t room = 16, count = node->names_count, found = count;
@@ -127,6 +138,6 @@ enum route_conflict_kind route_row_twice(const struct route_node *node, size_t *
                 *index = i;
                 return ROUTE_CONFLICT_ADDRESS;
             }
-    *index = node->names_count > 1 ? names_twice(node) : node->names_count;
+    *index = node->names_count <= FEW ? few_twice(node) : many_twice(node);
     return *index < node->names_count ? ROUTE_CONFLICT_NAME : ROUTE_CONFLICT_NONE;
 }
