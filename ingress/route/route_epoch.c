@@ -4,7 +4,8 @@
 
 #include "common/base/bug.h"
 
-#define ROOM_MIN 64
+#define ROOM_MIN   64
+#define EPOCH_MASK ((UINT64_C(1) << 48) - 1)
 
 void route_epoch_init(struct route_epoch *epoch)
 {
@@ -26,13 +27,15 @@ static uint64_t oldest(struct route_epoch *epoch)
     return least;
 }
 
-static void release_first(struct route_epoch *epoch)
+/* Returns what it cost. */
+static size_t release_first(struct route_epoch *epoch)
 {
     struct route_retired *r = &epoch->retired[epoch->first];
 
     epoch->first = (epoch->first + 1) & (epoch->room - 1);
     epoch->count--;
     r->release(r->what);
+    return r->cost;
 }
 
 size_t route_epoch_reclaim(struct route_epoch *epoch, size_t most)
@@ -43,8 +46,8 @@ size_t route_epoch_reclaim(struct route_epoch *epoch, size_t most)
     atomic_fetch_add(&epoch->now, 1);
     uint64_t least = oldest(epoch);
 
-    while (most-- > 0 && epoch->count > 0 && epoch->retired[epoch->first].epoch < least)
-        release_first(epoch);
+    for (size_t spent = 0; spent < most && epoch->count > 0 && epoch->retired[epoch->first].epoch < least;)
+        spent += release_first(epoch);
     return epoch->count;
 }
 
@@ -64,7 +67,7 @@ static bool grow(struct route_epoch *epoch)
     return true;
 }
 
-void route_epoch_retire(struct route_epoch *epoch, void *what, void (*release)(void *what))
+void route_epoch_retire(struct route_epoch *epoch, void *what, void (*release)(void *what), uint16_t cost)
 {
     while (epoch->count == epoch->room && !grow(epoch)) {
         if (epoch->count == 0) { /* not even a first ring */
@@ -78,7 +81,7 @@ void route_epoch_retire(struct route_epoch *epoch, void *what, void (*release)(v
         route_epoch_reclaim(epoch, 1);
     }
     epoch->retired[(epoch->first + epoch->count++) & (epoch->room - 1)] =
-        (struct route_retired){what, release, atomic_load(&epoch->now)};
+        (struct route_retired){what, release, atomic_load(&epoch->now) & EPOCH_MASK, cost};
 }
 
 void route_epoch_deinit(struct route_epoch *epoch)

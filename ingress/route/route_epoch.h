@@ -31,7 +31,8 @@ struct route_reader {
 struct route_retired {
     void *what;
     void (*release)(void *what);
-    uint64_t epoch;
+    uint64_t epoch : 48; /* more than a lifetime of them */
+    uint64_t cost : 16;
 };
 
 struct route_epoch {
@@ -47,10 +48,10 @@ void route_epoch_init(struct route_epoch *epoch);
 void route_epoch_deinit(struct route_epoch *epoch);
 
 /* route_epoch_retire - `what` can't be reached any more by readers who enter from now on: release it when no other is
- * left. Writer only. Out of memory for the queue it waits for the readers, which end their turns within milliseconds. */
-void route_epoch_retire(struct route_epoch *epoch, void *what, void (*release)(void *what));
+ * left. cost: of its release, in such of a row (1). Writer only. Out of memory for the queue it waits for the readers, which end their turns within milliseconds. */
+void route_epoch_retire(struct route_epoch *epoch, void *what, void (*release)(void *what), uint16_t cost);
 
-/* route_epoch_reclaim - release what nobody can hold any more, `most` things at most. Returns how many still wait. */
+/* route_epoch_reclaim - release what nobody can hold any more, until it has cost `most`. Returns how many still wait. */
 size_t route_epoch_reclaim(struct route_epoch *epoch, size_t most);
 
 /* route_reader_init - before the thread that reads is started, by the writer. deinit: after its end. */

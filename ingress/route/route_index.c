@@ -1,8 +1,11 @@
-/* route_index.c - linear probing; the places of an entry's search follow from the low bits of its own 28 hash bits, so an
- * array can be copied without looking at what its entries lead to. */
+/* route_index.c - linear probing; where the search for an entry begins follows from its own 28 hash bits, so an array can
+ * be copied without looking at what its entries lead to. From the upper ones of them: then entries that are neighbours
+ * are neighbours in a larger array too, and copying goes through fresh memory page by page. From the lower ones each
+ * entry would be a page fault of its own. */
 #include "ingress/route/route_index.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
@@ -14,6 +17,9 @@
 #define FREE           0u
 #define GONE           UINT64_MAX /* a place that does not exist */
 #define ENTRIES_MIN    16
+#define PIECE_BYTES    ((size_t)256 << 10)
+#define PIECE_COST     256 /* to give one back takes as long as so many rows: some 20 us */
+#define SMALL_BYTES    (PIECE_BYTES / 2)
 #define COPIED_A_STEP  16 /* with each change: the second array is complete long before the first is full */
 
 _Static_assert(ROUTE_PARTS_MAX == 1u << PART_BITS, "a part fits");
@@ -29,13 +35,61 @@ bool route_index_same(uint64_t a, uint64_t b)
     return ((a ^ b) & HASH_MASK) == 0;
 }
 
+/* ---- memory: large arrays are mapped, so that they begin empty and are given back piece by piece; the allocator would
+ * clear tens of megabytes at once, and unmap them at once ---- */
+
+static size_t pieces_of(size_t entries)
+{
+    size_t bytes = sizeof(struct route_array) + entries * sizeof(uint64_t);
+
+    return bytes > SMALL_BYTES ? (bytes + PIECE_BYTES - 1) / PIECE_BYTES : 0;
+}
+
 static struct route_array *array_new(size_t entries)
 {
-    struct route_array *a = calloc(1, sizeof(*a) + entries * sizeof(a->entries[0]));
+    size_t pieces = pieces_of(entries);
+    struct route_array *a = pieces ? mmap(NULL, pieces * PIECE_BYTES, PROT_READ | PROT_WRITE,
+                                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                                   : calloc(1, sizeof(*a) + entries * sizeof(a->entries[0]));
 
-    if (a)
-        a->mask = entries - 1;
+    if (!a || a == MAP_FAILED)
+        return NULL;
+    a->mask = entries - 1;
+    while (a->shift < HASH_BITS && (size_t)HASH_MASK >> a->shift > a->mask)
+        a->shift++;
     return a;
+}
+
+static size_t home_of(const struct route_array *a, uint64_t entry)
+{
+    return (entry & HASH_MASK) >> a->shift;
+}
+
+static void unmap_piece(void *piece)
+{
+    BUG_ON(munmap(piece, PIECE_BYTES) != 0);
+}
+
+/* array_free - one that no reader can know */
+static void array_free(struct route_array *a)
+{
+    size_t pieces = a ? pieces_of(a->mask + 1) : 0;
+
+    if (pieces)
+        BUG_ON(munmap(a, pieces * PIECE_BYTES) != 0);
+    else
+        free(a);
+}
+
+/* array_retire - one that readers may still be in */
+static void array_retire(struct route_array *a, struct route_epoch *epoch)
+{
+    size_t pieces = pieces_of(a->mask + 1);
+
+    if (!pieces)
+        route_epoch_retire(epoch, a, free, PIECE_COST);
+    for (size_t i = 0; i < pieces; i++)
+        route_epoch_retire(epoch, (char *)a + i * PIECE_BYTES, unmap_piece, PIECE_COST);
 }
 
 int route_index_init(struct route_index *index, struct route_epoch *epoch)
@@ -49,15 +103,15 @@ int route_index_init(struct route_index *index, struct route_epoch *epoch)
 
 void route_index_deinit(struct route_index *index)
 {
-    free(atomic_load(&index->array));
-    free(index->next);
+    array_free(atomic_load(&index->array));
+    array_free(index->next);
     *index = (struct route_index){.epoch = NULL};
 }
 
 /* array_put - true: a free entry was used up, false: one that had gone was taken */
 static bool array_put(struct route_array *a, uint64_t entry)
 {
-    size_t at = entry & a->mask;
+    size_t at = home_of(a, entry);
 
     for (;; at = (at + 1) & a->mask) {
         uint64_t old = atomic_load_explicit(&a->entries[at], memory_order_relaxed);
@@ -71,7 +125,7 @@ static bool array_put(struct route_array *a, uint64_t entry)
 
 static _Atomic uint64_t *array_find(struct route_array *a, uint64_t entry)
 {
-    size_t at = entry & a->mask;
+    size_t at = home_of(a, entry);
 
     for (size_t left = a->mask + 1; left > 0; left--, at = (at + 1) & a->mask) {
         uint64_t old = atomic_load_explicit(&a->entries[at], memory_order_relaxed);
@@ -99,7 +153,7 @@ static void copy(struct route_index *index, size_t steps)
         atomic_store(&index->array, to);
         index->used = index->next_used;
         index->next = NULL;
-        route_epoch_retire(index->epoch, from, free);
+        array_retire(from, index->epoch);
         return;
     }
 }
@@ -129,7 +183,7 @@ int route_index_reserve(struct route_index *index, size_t more)
     /* small ones, and many names at once: done before they are put in */
     if (index->used + more > entries / 4 * 3) {
         if (index->next && index->live + more > (index->next->mask + 1) / 4 * 3) {
-            free(index->next);
+            array_free(index->next);
             index->next = NULL;
             begin(index, index->live + more);
         }
@@ -182,7 +236,7 @@ void route_look_init(struct route_look *look, const struct route_index *index, u
 {
     look->array = atomic_load(&((struct route_index *)index)->array);
     look->hash = hash & HASH_MASK;
-    look->at = hash & HASH_MASK & look->array->mask;
+    look->at = home_of(look->array, hash);
     look->left = look->array->mask + 1;
 }
 

@@ -19,6 +19,7 @@
 
 struct route_array {
     size_t mask;
+    size_t shift; /* of the hash, to the position where a search begins */
     _Atomic uint64_t entries[];
 };
 

@@ -309,7 +309,7 @@ int route_table_enter(struct route_table *t, const struct route_node *node, cons
     atomic_store(&chunk->rows[place % ROUTE_CHUNK], row);
     if (*was) {
         entries_remove(t, *was, node, place);
-        route_epoch_retire(&t->epoch, route_row_of(*was), release);
+        route_epoch_retire(&t->epoch, route_row_of(*was), release, 1);
     } else {
         atomic_fetch_add_explicit(&t->count, 1, memory_order_relaxed);
     }
@@ -326,7 +326,7 @@ void route_table_leave(struct route_table *t, const struct route_node *node)
     entries_remove(t, node, NULL, place);
     give_place(t, place);
     atomic_fetch_sub_explicit(&t->count, 1, memory_order_relaxed);
-    route_epoch_retire(&t->epoch, row, release);
+    route_epoch_retire(&t->epoch, row, release, 1);
 }
 
 /* ---- who wants to be told ---- */

@@ -98,15 +98,11 @@ func testRemoved(t *testing.T, c coordination) {
 	w.awaitServed(t, public("web"), joining)
 	w.remove(t, "web")
 	began := time.Now()
-	lab.Eventually(t, "the name is gone", joining, func() bool {
+	lab.Eventually(t, "the name is gone", 2*time.Second, func() bool {
 		verdict, line := w.in.Verdict(t, 443, public("web"))
 		return verdict == lab.UnrecognizedName && line.Reason == "unknown_name"
 	})
-	took := time.Since(began)
-	t.Logf("gone after %v", took.Round(time.Millisecond))
-	if took > 2*time.Second {
-		t.Errorf("the name was there for %v", took)
-	}
+	t.Logf("gone after %v", time.Since(began).Round(time.Millisecond))
 }
 
 // rotate has the node log in again, which gives it a new key.
