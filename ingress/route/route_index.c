@@ -167,9 +167,12 @@ static size_t entries_for(size_t live)
     return entries;
 }
 
+/* begin - a second array, with room for what comes while it is copied, which may be more than is there now */
 static void begin(struct route_index *index, size_t live)
 {
-    index->next = array_new(entries_for(live));
+    size_t from = atomic_load_explicit(&index->array, memory_order_relaxed)->mask + 1;
+
+    index->next = array_new(entries_for(live + from / COPIED_A_STEP));
     index->next_used = 0;
     index->copied = 0;
 }

@@ -228,6 +228,36 @@ static void empty_table_serves_nobody(void **state)
 }
 
 /* Written down: machines of different versions must agree. FNV-1a of "" and "a" are 811c9dc5 and e40c292c. */
+static void add_numbered(struct route_table *t, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        char id[16], text[24];
+        const struct route_name name = {.name = text};
+
+        snprintf(id, sizeof(id), "n%u", i);
+        snprintf(text, sizeof(text), "n%u.test", i);
+        const struct route_node node = node_of(id, &name, 1);
+
+        add(t, &node);
+    }
+    assert_int_equal(route_node_count(t), count);
+}
+
+/* few are left in a large index: what takes its place must hold all that comes while it is copied, too */
+static void grows_again_after_it_shrank(void **state)
+{
+    (void)state;
+    for (unsigned full = 10; full <= 1280; full *= 2) { /* five eighths: one more, and indexes are exchanged */
+        struct route_table *t = table_new();
+
+        add_numbered(t, full);
+        for (uint32_t place = 0; place < full; place++)
+            route_table_leave(t, route_table_at(t, place));
+        add_numbered(t, full);
+        route_table_free(t);
+    }
+}
+
 static void shards_never_change(void **state)
 {
     (void)state;
@@ -339,6 +369,7 @@ int main(void)
         cmocka_unit_test(specific_name_decides_alone),
         cmocka_unit_test(nodes_by_id_key_and_index),
         cmocka_unit_test(empty_table_serves_nobody),
+        cmocka_unit_test(grows_again_after_it_shrank),
         cmocka_unit_test(shards_never_change),
         cmocka_unit_test(like_a_naive_search),
         cmocka_unit_test(results_have_names),
