@@ -124,6 +124,8 @@ static void on_prepare(uv_prepare_t *prepare)
 
     if (loop->dirty)
         turn(loop);
+    if (loop->dirty) /* and closed more: the wait must not be for something else to happen */
+        set_timerfd(loop, 1);
 }
 
 static void watch(struct loop_poll *p, unsigned events)

@@ -232,6 +232,49 @@ static void a_timer_may_move_either_way(void **state)
     assert_true(fired_at >= start + 5 * TS_MS && fired_at < start + 60 * TS_S);
 }
 
+/* ---- closed by the flush ---- */
+
+static struct end three[3];
+static int to_close;
+static bool guarded;
+
+static ts_t close_one(void *ctx, ts_t now)
+{
+    (void)ctx;
+    (void)now;
+    if (to_close > 0)
+        loop_poll_close(&three[--to_close].poll, on_closed);
+    return TS_NEVER;
+}
+
+static void on_guard(struct loop_timer *t, ts_t now)
+{
+    (void)t;
+    (void)now;
+    guarded = true;
+}
+
+/* nothing else happens that would wake the loop */
+static void what_a_flush_closes_is_told_without_an_event(void **state)
+{
+    struct loop_timer guard;
+
+    (void)state;
+    loop.flush = close_one;
+    memset(three, 0, sizeof(three));
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(loop_poll_init(&loop, &three[i].poll, 0, on_end), 0); /* never watched */
+    to_close = 3;
+    guarded = false;
+    loop_timer_init(&guard, on_guard);
+    loop_timer_arm(&loop, &guard, loop_now() + 5 * TS_S);
+    while (!guarded && three[0].closed == 0)
+        uv_run(&loop.uv, UV_RUN_ONCE);
+    assert_false(guarded);
+    assert_int_equal(three[1].closed + three[2].closed, 2);
+    loop_timer_arm(&loop, &guard, TS_NEVER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +284,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_closed_one_is_told_nothing_but_that, begin, finish),
         cmocka_unit_test_setup_teardown(its_number_may_be_anothers_at_once, begin, finish),
         cmocka_unit_test_setup_teardown(a_timer_may_move_either_way, begin, finish),
+        cmocka_unit_test_setup_teardown(what_a_flush_closes_is_told_without_an_event, begin, finish),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
