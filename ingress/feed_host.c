@@ -314,7 +314,8 @@ static void on_tidy(struct loop_timer *t, ts_t now)
 static bool on_take(void *ctx, const struct feed_op *op, ts_t now)
 {
     struct feed_host *h = ctx;
-    bool taken = workers_have_room(h) && feed_map_take(h->map, op, loop_wall() / TS_S, now);
+    bool tells_nobody = op->kind == FEED_OP_ABORT || op->kind == FEED_OP_HEARTBEAT; /* these are always taken */
+    bool taken = (tells_nobody || workers_have_room(h)) && feed_map_take(h->map, op, loop_wall() / TS_S, now);
 
     post_events(h);
     if (feed_map_busy(h->map) && !h->working)
