@@ -258,8 +258,10 @@ static void note_life(struct feed_session *s, ts_t now)
         s->heard = d->heard;
         s->alive_at = now;
     }
-    if (!d->current)
+    if (!d->current) {
+        s->begun_at = ts_min(s->begun_at, now); /* another snapshot after the first */
         return;
+    }
     s->failures = 0;
     s->begun_at = TS_NEVER;
     if (*s->status.error || s->status.state != FEED_SOURCE_CONNECTED) {
