@@ -185,9 +185,15 @@ static size_t range_end(const struct feed_etcd *e, char out[PREFIX_MAX])
 
 /* ---- asking ---- */
 
+/* we say who we are: not where a redirect led away from our servers, which the session tells by keeping the secret back */
+static bool known(const struct feed_etcd *e)
+{
+    return *e->username && e->base.secret && *e->base.secret;
+}
+
 static enum etcd_state next_state(const struct feed_etcd *e)
 {
-    if (*e->username && !*e->token)
+    if (known(e) && !*e->token)
         return AUTH;
     return e->base.revision == 0 || e->open ? RANGE : WATCH;
 }
@@ -227,9 +233,10 @@ static void write_watch(struct feed_etcd *e)
 
 static void write_auth(struct feed_etcd *e)
 {
-    json_t *who = json_pack("{s:s,s:s}", "name", e->username, "password", e->base.secret ? e->base.secret : "");
+    json_t *who = json_pack("{s:s,s:s}", "name", e->username, "password", e->base.secret);
+    size_t len = who ? json_dumpb(who, e->body, sizeof(e->body) - 1, JSON_COMPACT) : 0;
 
-    e->body[who ? json_dumpb(who, e->body, sizeof(e->body) - 1, JSON_COMPACT) : 0] = 0;
+    e->body[len < sizeof(e->body) ? len : 0] = 0; /* longer ones are counted, not written; a body of nothing is refused */
     json_decref(who);
 }
 
@@ -252,7 +259,7 @@ static void ask(struct feed_dialect *d, const struct url *url, struct http_write
         write_watch(e);
     if (e->state == WATCH)
         http_write_field(w, "Grpc-Metadata-hasleader", "true");
-    if (e->state != AUTH && *e->token)
+    if (e->state != AUTH && known(e))
         http_write_field(w, "Authorization", e->token);
     *body = e->body;
     *len = strlen(e->body);
@@ -323,7 +330,9 @@ static enum feed_heard kv_step(struct feed_etcd *e, const json_t *kv, bool delet
             return FEED_HEARD_OP;
         return keep_tombstone(e, id, op->id_len) ? FEED_HEARD_ALL : bad(e, "more revoked nodes than can be kept");
     }
-    *op = (struct feed_op){.kind = FEED_OP_PUT, .text = e->text, .text_len = text_len};
+    op->kind = FEED_OP_PUT;
+    op->text = e->text;
+    op->text_len = text_len;
     return FEED_HEARD_OP;
 }
 

@@ -570,6 +570,12 @@ bool feed_map_step(struct feed_map *m, size_t rows, uint64_t unix_now, ts_t now)
 
 /* ---- steps ---- */
 
+/* bears - the row has the id that its source knows it by: under another one nobody could remove it */
+static bool bears(const struct route_node *row, const struct feed_op *op)
+{
+    return !op->id || (strlen(row->id) == op->id_len && memcmp(row->id, op->id, op->id_len) == 0);
+}
+
 static void take_put(struct feed_map *m, const struct feed_op *op, uint64_t unix_now, ts_t now)
 {
     struct config_errors errors;
@@ -581,6 +587,15 @@ static void take_put(struct feed_map *m, const struct feed_op *op, uint64_t unix
     walk.place.line = (unsigned)op->line;
     const struct route_node *row = feed_row_parse(&walk, op->text, op->text_len, id);
 
+    if (row && !bears(row, op)) {
+        config_errors_add(&errors, walk.place, "id", "'%s' is not the one of its key", row->id);
+        route_node_put(row);
+        row = NULL;
+    }
+    if (!row && op->id && op->id_len <= ROUTE_ID_MAX && !memchr(op->id, 0, op->id_len)) {
+        memcpy(id, op->id, op->id_len);
+        id[op->id_len] = 0;
+    }
     if (row && m->phase == STAGING) {
         feed_map_take_row(m, row);
         return;

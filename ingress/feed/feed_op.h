@@ -26,7 +26,7 @@ struct feed_op {
     enum feed_op_kind kind;
     const char *text; /* PUT */
     size_t text_len;
-    const char *id;   /* REMOVE, REVOKE */
+    const char *id;   /* REMOVE, REVOKE; PUT: the row's must be this, where the source has it apart (a key), else NULL */
     size_t id_len;
     uint64_t revision; /* END, HEARTBEAT; 0: the source has none */
     uint64_t line;     /* where in the source it stood, for errors; 0: unknown */

@@ -297,6 +297,15 @@ static void do_bad(void)
     static const char *const texts[] = {"", "{", "{\"id\":\"n1\"}", "{\"id\":7}", "[]", "{\"id\":\"n1\",\"id\":\"n2\"}"};
     const char *text = texts[dice(ARRAY_SIZE(texts))];
 
+    if (dice(2)) { /* a row under a key that is another node's */
+        struct row row = random_row();
+        char good[1024];
+
+        text_of(&row, good);
+        take(&(struct feed_op){
+            .kind = FEED_OP_PUT, .text = good, .text_len = strlen(good), .id = "elsewhere", .id_len = 9});
+        return;
+    }
     take(&(struct feed_op){.kind = FEED_OP_PUT, .text = text, .text_len = strlen(text)});
 }
 

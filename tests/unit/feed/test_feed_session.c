@@ -23,7 +23,7 @@ static ts_t now;
 static unsigned ops[FEED_OP_HEARTBEAT + 1];
 static char request[4096];
 
-static void start(const char *url, const char *second, bool plain)
+static void start_with(struct feed_dialect *dialect, const char *url, const char *second, bool plain)
 {
     struct url urls[2];
 
@@ -37,10 +37,15 @@ static void start(const char *url, const char *second, bool plain)
                                                              .urls_count = second ? 2 : 1,
                                                              .silence_ns = 45 * TS_S,
                                                              .plain = plain,
-                                                             .dialect = feed_lines_new(),
+                                                             .dialect = dialect,
                                                              .rng = &rng},
                                now);
     assert_non_null(session);
+}
+
+static void start(const char *url, const char *second, bool plain)
+{
+    start_with(feed_lines_new(), url, second, plain);
 }
 
 static int teardown(void **state)
@@ -218,6 +223,44 @@ static void test_redirects(void **state)
     assert_string_equal(status()->error, "a redirect to http on another machine is refused: http://feed.test");
 }
 
+static void test_a_token_of_etcd_stays_where_it_came_from(void **state)
+{
+    const char *data;
+
+    (void)state;
+    start_with(feed_etcd_new(&(struct feed_etcd_config){"/nodes/", "reader"}), "https://etcd.test/", NULL, false);
+    assert_non_null(strstr(connected("secret"), "/v3/auth/authenticate"));
+    input("HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"token\":\"passed\"}");
+    size_t len = feed_session_output(session, &data);
+
+    assert_non_null(memmem(data, len, "Authorization: passed\r\n", 23));
+    feed_session_sent(session, len);
+    input("HTTP/1.1 307 There\r\nLocation: https://mirror.test/\r\nContent-Length: 0\r\n\r\n");
+    connected("secret");
+    assert_non_null(strstr(request, "/v3/kv/range"));
+    assert_null(strstr(request, "passed"));
+    assert_null(strstr(request, "Authorization"));
+    ended("cut");
+    assert_non_null(strstr(connected("secret"), "Authorization: passed\r\n")); /* at home again */
+}
+
+static void test_a_second_snapshot_has_its_time_too(void **state)
+{
+    (void)state;
+    start("https://feed.test/", NULL, false);
+    connected(NULL);
+    input(OK200 BEGIN "{\"snapshot\":\"end\",\"revision\":1}\n");
+    now += 3600 * TS_S;
+    input(BEGIN);
+    for (int i = 0; i < 60 && feed_session_wants(session) == FEED_SESSION_TALK; i++) {
+        now += 30 * TS_S;
+        feed_session_expire(session, now);
+        input("{\"id\":\"a\"}\n");
+    }
+    assert_string_equal(status()->error, "the snapshot was not whole within 15 minutes");
+    assert_int_equal(ops[FEED_OP_PUT], 29);
+}
+
 static void test_waits_grow_and_the_next_is_asked(void **state)
 {
     ts_t longest = 0;
@@ -302,6 +345,8 @@ int main(void)
         cmocka_unit_test_teardown(test_answers, teardown),
         cmocka_unit_test_teardown(test_an_answer_of_100_is_not_the_answer, teardown),
         cmocka_unit_test_teardown(test_redirects, teardown),
+        cmocka_unit_test_teardown(test_a_token_of_etcd_stays_where_it_came_from, teardown),
+        cmocka_unit_test_teardown(test_a_second_snapshot_has_its_time_too, teardown),
         cmocka_unit_test_teardown(test_waits_grow_and_the_next_is_asked, teardown),
         cmocka_unit_test_teardown(test_silence_and_drip, teardown),
         cmocka_unit_test_teardown(test_a_snapshot_that_drips, teardown),
