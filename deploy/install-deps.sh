@@ -24,7 +24,8 @@ esac
 build="gcc libc6-dev cmake ninja-build pkgconf libuv1-dev libssl-dev libsodium-dev libc-ares-dev libjansson-dev
        libyaml-dev libnghttp2-dev $llhttp"
 demo="curl python3-minimal libpython3-stdlib"
-test="libcmocka-dev clang $clang_runtime python3 python3-pytest curl openssl nginx chromium fonts-dejavu-core"
+test="libcmocka-dev clang $clang_runtime python3 python3-pytest curl openssl nginx chromium fonts-dejavu-core
+      etcd-server python3-yaml"
 fresh="debootstrap mount util-linux"
 bench="libcmocka-dev python3 iproute2 util-linux haproxy nginx libnginx-mod-stream"
 

@@ -8,6 +8,8 @@
 #include "common/crypto/key.h"
 #include "common/crypto/secret.h"
 
+#define JOINED_NAME "tailnet" /* of the identity that a feed brings, in logs */
+
 static const struct generation_key *key_of(const struct generation_key *keys, size_t count, const char *identity,
                                            bool previous)
 {
@@ -51,15 +53,22 @@ static bool make_identity(struct generation *g, struct identity *out, const stru
     return true;
 }
 
+static bool make_room(struct generation *g, size_t count)
+{
+    g->identities = calloc(count, sizeof(*g->identities));
+    g->private_keys = secret_alloc(2 * count * sizeof(*g->private_keys)); /* a current and a previous one each */
+    return g->identities && g->private_keys;
+}
+
 /* make_identities - false: errors filled, or out of memory. */
 static bool make_identities(struct generation *g, const struct generation_key *keys, size_t keys_count,
                             struct config_errors *errors)
 {
     size_t count = g->config->identities_count;
 
-    g->identities = calloc(count, sizeof(*g->identities));
-    g->private_keys = secret_alloc(2 * count * sizeof(*g->private_keys)); /* a current and a previous one each */
-    if (!g->identities || !g->private_keys)
+    if (count == 0) /* the feed brings it: generation_joined */
+        return make_room(g, 1) && (g->identities[g->identities_count++].name = strdup(JOINED_NAME)) != NULL;
+    if (!make_room(g, count))
         return false;
     while (g->identities_count < count) {
         const struct ingress_config_identity *config = &g->config->identities[g->identities_count];
@@ -87,6 +96,41 @@ struct generation *generation_load(uint32_t number, const char *config_name, con
     return NULL;
 }
 
+static bool make_joined(struct generation *g, const uint8_t *key, const uint8_t *previous, const struct addr *addrs,
+                        size_t addrs_count)
+{
+    if (!make_room(g, 1))
+        return false;
+    struct identity *id = &g->identities[g->identities_count++];
+
+    id->name = strdup(JOINED_NAME);
+    id->private_key = take_key(g, &(struct generation_key){.key = key}, id->public_key);
+    id->has_previous = previous != NULL;
+    if (previous)
+        id->previous_private = take_key(g, &(struct generation_key){.key = previous}, id->previous_public);
+    id->addrs_count = MIN(addrs_count, TUNNEL_ADDRS_MAX);
+    memcpy(id->addrs, addrs, id->addrs_count * sizeof(*addrs));
+    secret_seal(g->private_keys);
+    return id->name && id->private_key && (!previous || id->previous_private);
+}
+
+struct generation *generation_joined(struct generation *base, const uint8_t key[WG_KEY_BYTES], const uint8_t *previous,
+                                     const struct addr *addrs, size_t addrs_count)
+{
+    struct generation *g = calloc(1, sizeof(*g));
+
+    if (!g)
+        return NULL;
+    atomic_init(&g->references, 1);
+    g->base = generation_get(base->base ? base->base : base);
+    g->number = base->number;
+    g->config = base->config;
+    if (make_joined(g, key, previous, addrs, addrs_count))
+        return g;
+    generation_put(g);
+    return NULL;
+}
+
 struct generation *generation_get(struct generation *g)
 {
     atomic_fetch_add_explicit(&g->references, 1, memory_order_relaxed);
@@ -101,7 +145,10 @@ void generation_put(struct generation *g)
         free(g->identities[i].name);
     free(g->identities);
     secret_free(g->private_keys);
-    ingress_config_free(g->config);
+    if (g->base)
+        generation_put(g->base);
+    else
+        ingress_config_free(g->config);
     free(g);
 }
 

@@ -13,7 +13,7 @@
 #include "ingress/ingress_config.h"
 
 struct identity {
-    char *name;
+    char *name; /* that of the tailnet feed has no key before the coordination server has let us in */
     uint8_t public_key[WG_KEY_BYTES];
     const uint8_t *private_key; /* in the generation's guarded block */
     bool has_previous;
@@ -25,6 +25,7 @@ struct identity {
 
 struct generation {
     atomic_uint references;
+    struct generation *base; /* whose config this is, with a reference; NULL: our own */
     uint32_t number;
     struct ingress_config *config;
     struct identity *identities; /* in the config's order */
@@ -45,6 +46,13 @@ struct generation_key {
  * Returns the generation with one reference, or NULL with errors filled. */
 struct generation *generation_load(uint32_t number, const char *config_name, const char *text, size_t len,
                                    const struct generation_key *keys, size_t keys_count, struct config_errors *errors);
+
+/* generation_joined - the same configuration, under the one identity that a coordination server gave us.
+ * base      borrowed; its config is shared
+ * key       private; previous: the one before, or NULL
+ * NULL: out of memory. */
+struct generation *generation_joined(struct generation *base, const uint8_t key[WG_KEY_BYTES], const uint8_t *previous,
+                                     const struct addr *addrs, size_t addrs_count);
 
 struct generation *generation_get(struct generation *g);
 void generation_put(struct generation *g); /* NULL allowed; wipes keys with the last reference */

@@ -1,11 +1,15 @@
 /* ingress_config.c - the table of conf/ingress.yaml, and what concerns several of its keys at once. */
 #include "ingress/ingress_config.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
 #include "common/base/ts.h"
 #include "common/config/config_checks.h"
+#include "common/http/url.h"
+#include "common/tailnet/tailnet_key.h"
+#include "ingress/feed/feed_session.h"
 
 #define VALUES_BYTES_MAX ((size_t)64 << 20)
 #define LABEL_MAX        63
@@ -18,7 +22,8 @@ static const char *const worker_words[] = {"auto", NULL};
 static const char *const protocol_words[] = {"tls", "tcp", NULL};
 static const char *const proxy_words[] = {"off", "require", NULL};
 static const char *const half_close_words[] = {"hold", "propagate", NULL};
-static const char *const feed_words[] = {"file", NULL};
+static const char *const feed_words[] = {"file", "https", "etcd", "tailnet", NULL};
+static const char *const transport_words[] = {"peerapi", "tcp", NULL};
 static const char *const revoked_words[] = {"end", "keep", NULL};
 static const char *const congestion_words[] = {"bbr", "cubic", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", "trace", NULL};
@@ -63,6 +68,81 @@ static void identity_check(struct config_check *at, void *value)
         config_fault(at, "previous_key_file", "is the same file as key_file");
 }
 
+/* a key that has a meaning with some types of feed only */
+static void feed_only(struct config_check *at, const char *key, bool given, bool fits, const char *types)
+{
+    if (given && !fits)
+        config_fault(at, key, "has a meaning with type %s only", types);
+}
+
+static void feed_urls_check(struct config_check *at, const struct ingress_config_feed *f)
+{
+    bool etcd = f->type == INGRESS_CONFIG_FEED_ETCD;
+
+    if (f->urls_count == 0)
+        config_fault(at, "urls", etcd ? "is missing: the members of etcd, such as [\"https://etcd1.example.net:2379\"]"
+                                      : "is missing: where the stream is, such as [\"https://feed.example.net/nodes\"]");
+    for (size_t i = 0; i < f->urls_count; i++) {
+        const char *path = config_format(at, "urls[%zu]", i);
+        struct url url;
+        const char *why = url_parse(f->urls[i], strlen(f->urls[i]), &url);
+
+        if (why)
+            config_fault(at, path, "%s", why);
+        else if (!url.secure && !f->plain && !url_loopback(&url))
+            config_fault(at, path, "is http:// to another machine: whoever is on the way could write the feed. Use "
+                                   "https://, or say 'plain: on'");
+        else if (etcd && strcmp(url.target, "/") != 0)
+            config_fault(at, path, "is a member of etcd, and has no path");
+    }
+}
+
+/* what concerns the coordination server and the policy */
+static void feed_join_check(struct config_check *at, const struct ingress_config_feed *f)
+{
+    const struct ingress_config_feed_tailnet *t = &f->tailnet;
+    struct url url;
+    const char *why = *f->url ? url_parse(f->url, strlen(f->url), &url) : NULL;
+
+    if (!*f->url)
+        config_fault(at, "", "'url' is missing: the coordination server's");
+    else if (why)
+        config_fault(at, "url", "%s", why);
+    else if (strcmp(url.target, "/") != 0)
+        config_fault(at, "url", "has a path: coordination servers stand at the root");
+    if (t->names_count + t->tags_count + t->users_count == 0)
+        config_fault(at, "tailnet", "admits no node: it needs 'tags', 'users' or 'names'");
+    else if (!*t->public_suffix && t->names_count == 0)
+        config_fault(at, "tailnet", "gives no node a name: it needs 'public_suffix' or 'names'");
+}
+
+static void feed_check(struct config_check *at, void *value)
+{
+    const struct ingress_config_feed *f = value;
+    bool file = f->type == INGRESS_CONFIG_FEED_FILE, https = f->type == INGRESS_CONFIG_FEED_HTTPS;
+    bool etcd = f->type == INGRESS_CONFIG_FEED_ETCD, tailnet = f->type == INGRESS_CONFIG_FEED_TAILNET;
+
+    if (file && !*f->path)
+        config_fault(at, "path", "is missing: the file of nodes");
+    feed_only(at, "path", *f->path, file, "file");
+    feed_only(at, "url", *f->url, tailnet, "tailnet");
+    feed_only(at, "urls", f->urls_count > 0, https || etcd, "https or etcd");
+    feed_only(at, "token_file", *f->token_file, https, "https");
+    feed_only(at, "ca_file", *f->ca_file, !file, "https, etcd or tailnet");
+    feed_only(at, "certificate", *f->certificate, https || etcd, "https or etcd");
+    feed_only(at, "certificate_key", *f->certificate_key, https || etcd, "https or etcd");
+    feed_only(at, "username", *f->username, etcd, "etcd");
+    feed_only(at, "password_file", *f->password_file, etcd, "etcd");
+    if (!*f->certificate != !*f->certificate_key)
+        config_fault(at, *f->certificate ? "certificate_key" : "certificate", "is missing: one needs the other");
+    if (etcd && !*f->username != !*f->password_file)
+        config_fault(at, *f->username ? "password_file" : "username", "is missing: one needs the other");
+    if (https || etcd)
+        feed_urls_check(at, f);
+    if (tailnet)
+        feed_join_check(at, f);
+}
+
 static void admin_check(struct config_check *at, void *value)
 {
     const struct ingress_config_admin *a = value;
@@ -70,6 +150,42 @@ static void admin_check(struct config_check *at, void *value)
 
     if (strlen(a->socket) >= room)
         config_fault(at, "socket", "is longer than the %zu bytes of a Unix socket's path", room - 1);
+}
+
+/* a target of a stock node: a name, and perhaps a port */
+static bool target_ok(const char *target)
+{
+    size_t len = strcspn(target, ":");
+
+    for (size_t i = 0; i < len; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789-_.", target[i]))
+            return false;
+    const char *port = target[len] ? target + len + 1 : "1";
+
+    return len > 0 && strspn(port, "0123456789") == strlen(port) && *port && strlen(port) <= 5 && atoi(port) > 0 &&
+           atoi(port) <= UINT16_MAX;
+}
+
+static void tailnet_name_check(struct config_check *at, void *value)
+{
+    const struct feed_tailnet_name *n = value;
+
+    if (*n->target && !target_ok(n->target))
+        config_fault(at, "target", "must be a name in lower case, perhaps with a port, as web.tail1234.ts.net:443");
+}
+
+static void feed_tailnet_check(struct config_check *at, void *value)
+{
+    struct ingress_config_feed_tailnet *t = value;
+
+    config_check_label(at, "hostname", t->hostname);
+    if (strchr(t->hostname, '.') || strchr(t->hostname, '_'))
+        config_fault(at, "hostname", "is one label: letters, digits and hyphens");
+    if (*t->server_key_text &&
+        !tailnet_key_parse(TAILNET_KEY_MACHINE, t->server_key_text, strlen(t->server_key_text), t->server_key))
+        config_fault(at, "server_key", "must be 'mkey:' and 64 hexadecimal digits, as GET /key of the server says it");
+    if (t->proxy_protocol && t->transport != INGRESS_CONFIG_TRANSPORT_TCP)
+        config_fault(at, "proxy_protocol", "has a meaning with transport tcp only: an offer says the visitor's address");
 }
 
 static void listen_once(struct config_check *at, const struct ingress_config *c)
@@ -87,6 +203,15 @@ static void listen_once(struct config_check *at, const struct ingress_config *c)
 
 static void identities_check(struct config_check *at, const struct ingress_config *c)
 {
+    bool brought = c->feed.type == INGRESS_CONFIG_FEED_TAILNET;
+
+    if (!brought && c->identities_count == 0)
+        config_fault(at, "", "'identities' is missing");
+    if (brought && c->identities_count + c->tailnets_count > 0)
+        config_fault(at, c->identities_count ? "identities" : "tailnets",
+                     "with the tailnet feed the ingress gets its one identity from the coordination server");
+    if (c->identities_count == 0)
+        return;
     struct config_once *once = config_take(at, c->identities_count * sizeof(*once));
     size_t keys = 0;
 
@@ -211,18 +336,79 @@ static const struct config_field tailnet_fields[] = {
 };
 static CONFIG_TABLE(tailnet, struct ingress_config_tailnet, "tailnet", NULL);
 
+static const struct config_field tailnet_name_fields[] = {
+    {"name", CONFIG_NAME, CONFIG_AT(struct feed_tailnet_name, name), .flags = CONFIG_REQUIRED | CONFIG_WILDCARD,
+     .help = "what visitors ask for; *.example.org too"},
+    {"node", CONFIG_NAME, CONFIG_AT(struct feed_tailnet_name, node), .flags = CONFIG_REQUIRED,
+     .help = "whom it leads to: the first label of a MagicDNS name, or all of it"},
+    {"target", CONFIG_STRING, CONFIG_AT(struct feed_tailnet_name, target), .max = CONFIG_NAME_MAX + 6,
+     .help = "what the node is told instead; not given: its MagicDNS name, at the visitor's port"},
+};
+static CONFIG_TABLE(tailnet_name, struct feed_tailnet_name, "name of a node", tailnet_name_check);
+
+static const struct config_field feed_tailnet_fields[] = {
+    {"hostname", CONFIG_STRING, CONFIG_AT(struct ingress_config_feed_tailnet, hostname), .flags = CONFIG_RESTART,
+     .def = "funnel-ingress", .min = 1, .max = LABEL_MAX, .help = "what this ingress calls itself there"},
+    {"auth_key_file", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed_tailnet, auth_key_file), .flags = CONFIG_RESTART,
+     .help = "a pre-auth key, one line; not given: a URL is printed that somebody has to open"},
+    {"server_key", CONFIG_STRING, CONFIG_AT(struct ingress_config_feed_tailnet, server_key_text), .flags = CONFIG_RESTART,
+     .max = 69, .help = "the only one the server may have, mkey:…; not given: it is asked for"},
+    {"ephemeral", CONFIG_BOOL, CONFIG_AT(struct ingress_config_feed_tailnet, ephemeral), .flags = CONFIG_RESTART,
+     .def = "off", .help = "the server forgets this ingress when it stops; it then comes back under another address"},
+    {"public_suffix", CONFIG_NAME, CONFIG_AT(struct ingress_config_feed_tailnet, public_suffix),
+     .help = "laptop becomes laptop.<this>; not given: only names"},
+    {"names", CONFIG_STRUCT, CONFIG_LIST_AT(struct ingress_config_feed_tailnet, names), .def = "[]",
+     .sub = &tailnet_name_schema, .help = "custom and wildcard names; they admit their node, too"},
+    {"tags", CONFIG_STRING, CONFIG_LIST_AT(struct ingress_config_feed_tailnet, tags), .def = "[]", .min = 5, .max = 255,
+     .help = "nodes with one of these tags are admitted"},
+    {"users", CONFIG_STRING, CONFIG_LIST_AT(struct ingress_config_feed_tailnet, users), .def = "[]", .min = 1, .max = 255,
+     .help = "untagged nodes of these users are admitted"},
+    {"ports", CONFIG_INT, CONFIG_LIST_AT(struct ingress_config_feed_tailnet, ports), .def = "[443]", .min = 1,
+     .max = 65535, .list_min = 1, .help = "public ports on which visitors may be offered"},
+    {"transport", CONFIG_ENUM, CONFIG_AT(struct ingress_config_feed_tailnet, transport), .def = "peerapi",
+     .words = transport_words, .help = "peerapi: an offer, as Tailscale's Funnel makes it; tcp: a plain connection"},
+    {"proxy_protocol", CONFIG_BOOL, CONFIG_AT(struct ingress_config_feed_tailnet, proxy_protocol), .def = "off",
+     .help = "with tcp: the visitor's address in front, PROXY v2"},
+};
+static CONFIG_TABLE(feed_tailnet, struct ingress_config_feed_tailnet, "node of a tailnet", feed_tailnet_check);
+
 static const struct config_field feed_fields[] = {
     {"type", CONFIG_ENUM, CONFIG_AT(struct ingress_config_feed, type), .def = "file", .words = feed_words,
      .help = "where the nodes come from"},
-    {"path", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, path), .flags = CONFIG_REQUIRED, .min = 1,
-     .help = "the file of nodes, see docs/feed.md"},
+    {"path", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, path), .def = "",
+     .help = "file: the file of nodes, see docs/feed.md"},
+    {"urls", CONFIG_STRING, CONFIG_LIST_AT(struct ingress_config_feed, urls), .def = "[]", .min = 1, .max = 1024,
+     .list_max = FEED_SESSION_URLS_MAX,
+     .help = "https: where the stream of lines is; etcd: its members. The next one is tried when one fails"},
+    {"token_file", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, token_file), .def = "",
+     .help = "https: a bearer token; read anew for each connection"},
+    {"ca_file", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, ca_file), .def = "",
+     .help = "https, etcd, tailnet: the authorities trusted, in PEM; empty: those of this machine"},
+    {"certificate", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, certificate), .def = "",
+     .help = "https, etcd: our own certificate, in PEM, for servers that ask for one"},
+    {"certificate_key", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, certificate_key), .def = "",
+     .help = "its private key, in PEM"},
+    {"username", CONFIG_STRING, CONFIG_AT(struct ingress_config_feed, username), .def = "", .max = 255,
+     .help = "etcd: who we are there; empty: nobody asks"},
+    {"password_file", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, password_file), .def = "",
+     .help = "etcd: the password; read anew for each connection"},
+    {"prefix", CONFIG_STRING, CONFIG_AT(struct ingress_config_feed, prefix), .def = "/funnel/nodes/", .min = 1,
+     .max = 255, .help = "etcd: nodes are the keys that begin so; the rest of a key is the node's id"},
+    {"silence", CONFIG_DURATION, CONFIG_AT(struct ingress_config_feed, silence_ns), .def = "45s", .min = TS_S,
+     .max = DAY, .help = "https: a stream without a whole line for so long is given up; etcd: its watch is made anew"},
+    {"plain", CONFIG_BOOL, CONFIG_AT(struct ingress_config_feed, plain), .def = "off",
+     .help = "let http:// lead to other machines too: whoever is on the way can then write the feed"},
+    {"url", CONFIG_STRING, CONFIG_AT(struct ingress_config_feed, url), .flags = CONFIG_RESTART, .max = 1024,
+     .help = "tailnet: the coordination server; https:// or http://"},
+    {"tailnet", CONFIG_STRUCT, CONFIG_AT(struct ingress_config_feed, tailnet), .sub = &feed_tailnet_schema,
+     .help = "tailnet: the ingress as a node there, and whom it serves"},
     {"revoked_streams", CONFIG_ENUM, CONFIG_AT(struct ingress_config_feed, revoked_streams), .def = "end",
      .words = revoked_words, .help = "live streams of a node whose opt-in is withdrawn"},
     {"stale_limit", CONFIG_DURATION, CONFIG_AT(struct ingress_config_feed, stale_limit_ns), .def = "0s", .min = 0,
      .max = 366 * DAY, .help = "a feed that was silent for longer is not believed: visitors are refused; 0s: its last "
                                "word counts until it speaks again"},
 };
-static CONFIG_TABLE(feed, struct ingress_config_feed, "feed of nodes", NULL);
+static CONFIG_TABLE(feed, struct ingress_config_feed, "feed of nodes", feed_check);
 
 static const struct config_field limits_fields[] = {
     {"connections", CONFIG_INT, CONFIG_AT(struct ingress_config_limits, connections), .def = "100000", .min = 1,
@@ -285,9 +471,9 @@ static const struct config_field ingress_config_fields[] = {
      .help = "streams once a node took them"},
     {"wireguard", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, wireguard), .sub = &wireguard_schema,
      .help = "the tunnels' outside"},
-    {"identities", CONFIG_STRUCT, CONFIG_LIST_AT(struct ingress_config, identities), .flags = CONFIG_REQUIRED,
-     .list_min = 1, .list_max = INGRESS_CONFIG_KEYS_MAX, .sub = &identity_schema,
-     .help = "who we are inside the tunnels; each region its own"},
+    {"identities", CONFIG_STRUCT, CONFIG_LIST_AT(struct ingress_config, identities), .def = "[]",
+     .list_max = INGRESS_CONFIG_KEYS_MAX, .sub = &identity_schema,
+     .help = "who we are inside the tunnels; each region its own; none with the tailnet feed, which brings one"},
     {"tailnets", CONFIG_STRUCT, CONFIG_LIST_AT(struct ingress_config, tailnets), .def = "[]", .list_max = 65536,
      .sub = &tailnet_schema, .help = "which identity serves a tailnet; unlisted ones get the first identity"},
     {"feed", CONFIG_STRUCT, CONFIG_AT(struct ingress_config, feed), .flags = CONFIG_REQUIRED, .sub = &feed_schema,

@@ -14,6 +14,7 @@
 #include "common/config/config.h"
 #include "common/config/config_text.h"
 #include "common/tcp/tcp.h"
+#include "ingress/feed/feed_tailnet.h"
 
 #define INGRESS_CONFIG_KEYS_MAX    8  /* identity keys, previous ones included */
 #define INGRESS_CONFIG_WORKERS_MAX 64
@@ -91,11 +92,50 @@ struct ingress_config_tailnet {
 
 enum ingress_config_feed_type {
     INGRESS_CONFIG_FEED_FILE = 0,
+    INGRESS_CONFIG_FEED_HTTPS,
+    INGRESS_CONFIG_FEED_ETCD,
+    INGRESS_CONFIG_FEED_TAILNET,
+};
+
+enum ingress_config_transport {
+    INGRESS_CONFIG_TRANSPORT_PEERAPI = 0,
+    INGRESS_CONFIG_TRANSPORT_TCP,
+};
+
+struct ingress_config_feed_tailnet {
+    const char *hostname;
+    const char *auth_key_file; /* "": somebody opens a URL */
+    const char *server_key_text;
+    uint8_t server_key[32]; /* all zero: asked for */
+    bool ephemeral;
+    const char *public_suffix; /* "" */
+    const struct feed_tailnet_name *names;
+    size_t names_count;
+    const char *const *tags;
+    size_t tags_count;
+    const char *const *users;
+    size_t users_count;
+    const uint16_t *ports;
+    size_t ports_count;
+    enum ingress_config_transport transport;
+    bool proxy_protocol;
 };
 
 struct ingress_config_feed {
     enum ingress_config_feed_type type;
-    const char *path;
+    const char *path; /* FEED_FILE; else "" */
+    const char *url;  /* tailnet: a URL that url_parse takes */
+    /* https and etcd, and ca_file tailnet, too; "" where not given */
+    const char *const *urls; /* each a URL that url_parse takes */
+    size_t urls_count;
+    const char *token_file;      /* https */
+    const char *ca_file, *certificate, *certificate_key;
+    const char *username;        /* etcd */
+    const char *password_file;
+    const char *prefix;
+    uint64_t silence_ns;
+    bool plain; /* http:// to other machines too */
+    struct ingress_config_feed_tailnet tailnet;
     enum ingress_config_revoked revoked_streams;
     uint64_t stale_limit_ns; /* 0: the last good map is served for ever */
 };
@@ -138,7 +178,7 @@ struct ingress_config {
     struct ingress_config_stream stream;
     struct ingress_config_wireguard wireguard;
     const struct ingress_config_identity *identities;
-    size_t identities_count; /* >= 1 */
+    size_t identities_count; /* >= 1; 0 with the tailnet feed, which brings its own */
     const struct ingress_config_tailnet *tailnets;
     size_t tailnets_count;
     struct ingress_config_feed feed;

@@ -87,7 +87,8 @@ void link_event(struct link *link, enum tunnel_event_kind kind, ts_t now)
     struct endpoint e = tunnel_peer_endpoint(link->peer);
 
     (void)now;
-    if (kind == TUNNEL_EVENT_UP && e.kind == ENDPOINT_UDP)
+    /* a guided one is found by disco, and called elsewhere first it would wait for WireGuard's next try */
+    if (kind == TUNNEL_EVENT_UP && e.kind == ENDPOINT_UDP && !link->guided)
         tell_heard(link, &e.remote);
     log_info("session", "event=%s node=\"%s\" endpoint=%s", names[kind], link->row->id, endpoint_format(&e, at));
 }

@@ -30,13 +30,14 @@
 #include "ingress/address_book.h"
 #include "ingress/admin.h"
 #include "ingress/feed_host.h"
+#include "ingress/feed_remote.h"
 #include "ingress/generation.h"
 #include "ingress/ipc.h"
 #include "ingress/limits.h"
 #include "ingress/mailbox.h"
+#include "ingress/membership.h"
 #include "ingress/sandbox/sandbox.h"
 #include "ingress/sandbox/sandbox_filter.h"
-#include "ingress/underlay.h"
 #include "ingress/worker.h"
 
 #define KEYS_MAX        16             /* 8 identities with a previous key each */
@@ -85,6 +86,9 @@ struct server {
     struct generation *next; /* its feed is being read */
     struct feed_host *feed;
     struct address_book *book;
+    struct resolver *resolver;             /* NULL: the feed is a file */
+    struct feed_remote *remote;            /* likewise */
+    struct feed_remote_files *remote_files; /* of the generation that is staged, until its remote begins */
     struct workers workers;
     struct worker list[WORKERS_MAX];
     unsigned running; /* workers whose threads were started */
@@ -96,7 +100,7 @@ struct server {
     char *state_dir; /* the first generation's: a later one's needs a restart */
     struct stampfile stampfile;
     struct admin *admin; /* NULL: none configured */
-    struct underlay *underlay; /* NULL: no tailnet */
+    struct membership *membership; /* of a tailnet; NULL: another feed */
     int status;
 };
 
@@ -313,10 +317,116 @@ static void open_admin(struct server *s)
         log_error("server", "event=admin_failed error=\"%s\"", err_str(ERR_NOMEM));
 }
 
+/* ---- the tailnet feed ---- */
+
+static struct generation *joined_as(struct generation *base, const struct identity *identity)
+{
+    struct generation *g = generation_joined(base, identity->private_key, identity->previous_private, identity->addrs,
+                                             identity->addrs_count);
+
+    if (!g)
+        log_error("server", "event=identity_failed error=\"%s\"", err_str(ERR_NOMEM));
+    return g;
+}
+
+/* A generation like a reload's, without the supervisor: the workers answer, and a reload that is under way waits for
+ * these answers too. */
+static void on_identity(void *ctx, const struct tailnet_identity *identity, ts_t now)
+{
+    struct server *s = ctx;
+    struct identity id = {.private_key = identity->key, .previous_private = identity->previous,
+                          .addrs_count = identity->addrs_count};
+
+    (void)now;
+    memcpy(id.addrs, identity->addrs, sizeof(id.addrs));
+    struct generation *g = joined_as(s->generation, &id);
+
+    if (!g)
+        return;
+    generation_put(s->generation);
+    s->generation = g;
+    for (unsigned i = 0; i < s->workers.count; i++)
+        must_post(&s->list[i], MAIL_GENERATION, generation_get(g));
+    if (s->admin)
+        admin_generation(s->admin, g);
+    s->awaited += s->workers.count;
+}
+
+static void on_left(void *ctx, ts_t now)
+{
+    struct server *s = ctx;
+
+    (void)now;
+    if (s->phase == PHASE_STOPPING)
+        loop_stop(&s->loop);
+}
+
+static void join(struct server *s, ts_t now)
+{
+    const struct membership_owner owner = {.identity = on_identity, .left = on_left, .ctx = s};
+
+    if (s->membership && membership_start(s->membership, &s->workers, &s->rng, feed_host_sink(s->feed), &owner, now) == 0)
+        feed_host_source_set(s->feed, membership_source(s->membership));
+}
+
+/* keep_identity - a reload's generation goes on under the identity we have; takes and returns a reference */
+static struct generation *keep_identity(struct server *s, struct generation *g)
+{
+    struct generation *same = s->generation->identities[0].private_key ? joined_as(g, &s->generation->identities[0]) : NULL;
+
+    if (!same)
+        return g;
+    generation_put(g);
+    return same;
+}
+
+/* begin_remote - the feed's connections by the generation in force. A reload asks for all of it: the server may be
+ * another one. */
+static void begin_remote(struct server *s, bool first, ts_t now)
+{
+    const struct ingress_config_feed *config = &s->generation->config->feed;
+    struct feed_report report;
+
+    if (config->type != INGRESS_CONFIG_FEED_HTTPS && config->type != INGRESS_CONFIG_FEED_ETCD)
+        return;
+    feed_host_source_set(s->feed, NULL);
+    feed_remote_free(s->remote);
+    s->remote = NULL;
+    if (!s->resolver)
+        s->resolver = resolver_new(&s->loop);
+    feed_host_report(s->feed, &report, now);
+    if (s->resolver)
+        s->remote = feed_remote_new(&s->loop, s->resolver, config, s->remote_files, feed_host_sink(s->feed),
+                                    first ? report.map->revision : 0, &s->rng, now);
+    else
+        feed_remote_files_free(s->remote_files);
+    s->remote_files = NULL;
+    if (!s->remote) {
+        log_error("feed", "event=source_failed error=\"%s\"", err_str(ERR_NOMEM));
+        return;
+    }
+    feed_host_source_set(s->feed, feed_remote_source(s->remote));
+}
+
+static void end_remote(struct server *s)
+{
+    feed_host_source_set(s->feed, NULL);
+    feed_remote_free(s->remote);
+    feed_remote_files_free(s->remote_files);
+    resolver_free(s->resolver);
+    s->remote = NULL;
+    s->remote_files = NULL;
+    s->resolver = NULL;
+}
+
 static void apply(struct server *s, struct generation *g, ts_t now)
 {
     bool first = s->generation == NULL;
 
+    if (!first && s->membership) {
+        g = keep_identity(s, g);
+        membership_config(s->membership, g->config, now);
+    }
     generation_put(s->generation);
     s->generation = g;
     log_level_set(g->config->log.level);
@@ -348,16 +458,24 @@ static void apply(struct server *s, struct generation *g, ts_t now)
         }
     if (s->admin)
         admin_generation(s->admin, g);
-    s->awaited = s->workers.count;
+    s->awaited += s->workers.count;
     s->phase = first ? PHASE_STARTING : PHASE_APPLYING;
     stage_clear(s);
+    begin_remote(s, first, now);
+    if (first)
+        join(s, now);
 }
 
 static bool enter_sandbox(const struct ingress_config *config, struct config_errors *errors)
 {
     const struct sandbox sandbox = {.user = config->user,
                                     .confine = config->sandbox,
-                                    .files = {.feed = config->feed.path, .state_dir = config->state_dir}};
+                                    .files = {.feed = config->feed.path,
+                                              .state_dir = config->state_dir,
+                                              .more = {config->feed.token_file, config->feed.password_file,
+                                                       config->feed.ca_file, config->feed.certificate,
+                                                       config->feed.certificate_key},
+                                              .dials = config->feed.type != INGRESS_CONFIG_FEED_FILE}};
 
     if (sandbox_enter(&sandbox) != 0) {
         config_errors_add(errors, (struct config_place){0}, "user", "can't give up privileges");
@@ -380,6 +498,23 @@ static void explain_access(struct server *s, int rc, struct config_errors *error
                           "a running server (uid %u) can only read in the folder of the feed it started with: "
                           "another folder needs a restart",
                           (unsigned)geteuid());
+}
+
+/* remote_files - what a network feed needs of this machine's files, as the user that will read them. */
+static bool remote_files(struct server *s, const struct generation *g, struct config_errors *errors)
+{
+    const struct ingress_config_feed *feed = &g->config->feed;
+
+    if (s->generation && s->generation->config->feed.type != feed->type) {
+        config_errors_add(errors, (struct config_place){0}, "feed.type", "can't change in a running server: restart it");
+        return false;
+    }
+    feed_remote_files_free(s->remote_files);
+    s->remote_files = NULL;
+    if (feed->type != INGRESS_CONFIG_FEED_HTTPS && feed->type != INGRESS_CONFIG_FEED_ETCD)
+        return true;
+    s->remote_files = feed_remote_files_load(feed, errors);
+    return s->remote_files != NULL;
 }
 
 /* first_feed - as the user that will read it at every reload, so that what won't work later fails at once. */
@@ -408,7 +543,9 @@ static struct generation *staged_generation(struct server *s, struct config_erro
     struct generation *g = generation_load(stage->number, stage->config_name, stage->config_text, stage->config_len,
                                            keys, stage->keys_count, errors);
 
-    if (g && (!first || (enter_sandbox(g->config, errors) && first_feed(s, g, errors))))
+    if (g && (!first || (membership_read(g->config, &s->loop, &s->membership, errors) == 0 &&
+                         enter_sandbox(g->config, errors))) &&
+        remote_files(s, g, errors) && (!first || first_feed(s, g, errors)))
         return g;
     generation_put(g);
     return NULL;
@@ -473,7 +610,10 @@ static void stop(struct server *s)
     if (s->phase == PHASE_STOPPING)
         return;
     s->phase = PHASE_STOPPING;
-    loop_stop(&s->loop);
+    if (s->membership)
+        membership_leave(s->membership, loop_now()); /* on_left goes on, within seconds */
+    else
+        loop_stop(&s->loop);
 }
 
 static void close_listeners(struct server *s)
@@ -519,7 +659,8 @@ static void check_drained(struct server *s)
 
 static void warn_empty(const struct server *s)
 {
-    if (route_node_count(s->workers.routes) == 0)
+    /* a feed that comes over the network says later what there is */
+    if (s->generation->config->feed.type == INGRESS_CONFIG_FEED_FILE && route_node_count(s->workers.routes) == 0)
         log_warn("feed", "event=empty path=\"%s\" note=\"no node is served\"", s->generation->config->feed.path);
 }
 
@@ -592,23 +733,23 @@ static void on_mail(void *ctx, const struct mail *mail)
         on_heard(s, mail->data, now);
         break;
     case MAIL_SAMPLED:
-        admin_sampled(s->admin, mail->data, s->underlay);
+        admin_sampled(s->admin, mail->data, membership_underlay(s->membership));
         break;
     case MAIL_UNDERLAY:
-        if (s->underlay)
-            underlay_datagram(s->underlay, mail->data, now);
+        if (membership_underlay(s->membership))
+            underlay_datagram(membership_underlay(s->membership), mail->data, now);
         else
             free(mail->data);
         break;
     case MAIL_RELAY:
-        if (s->underlay)
-            underlay_relay(s->underlay, mail->data, now);
+        if (membership_underlay(s->membership))
+            underlay_relay(membership_underlay(s->membership), mail->data, now);
         else
             free(mail->data);
         break;
     case MAIL_SENDING:
-        if (s->underlay)
-            underlay_sending(s->underlay, mail->data, now);
+        if (membership_underlay(s->membership))
+            underlay_sending(membership_underlay(s->membership), mail->data, now);
         else
             free(mail->data);
         break;
@@ -697,7 +838,9 @@ static ts_t flush(void *ctx, ts_t now)
 {
     struct server *s = ctx;
 
-    return s->underlay ? underlay_flush(s->underlay, now) : TS_NEVER;
+    struct underlay *underlay = membership_underlay(s->membership);
+
+    return underlay ? underlay_flush(underlay, now) : TS_NEVER;
 }
 
 static void stop_workers(struct server *s)
@@ -750,12 +893,13 @@ int server_run(int ipc_fd)
 
     admin_free(s->admin);
     s->admin = NULL;
-    underlay_free(s->underlay);
-    s->underlay = NULL;
+    membership_free(s->membership);
+    s->membership = NULL;
     stop_workers(s);
     access_log_free(s->workers.access);
     mailbox_close(s->workers.server);
     address_book_free(s->book);
+    end_remote(s);
     feed_host_free(s->feed);
     if (ordered && s->status == 0) {
         log_info("server", "event=stopped");

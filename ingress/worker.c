@@ -384,6 +384,8 @@ void worker_identities(struct worker *worker)
     for (size_t i = 0; i < g->identities_count; i++) {
         const struct identity *id = &g->identities[i];
 
+        if (!id->private_key)
+            continue;
         add_identity(worker, id->name, id->public_key, id->private_key);
         if (id->has_previous)
             add_identity(worker, id->name, id->previous_public, id->previous_private);

@@ -12,7 +12,7 @@
 #define HEAD_MAX     ((size_t)16 << 10)      /* of an answer */
 #define REQUEST_MAX  ((size_t)16 << 10)      /* head and body of ours */
 #define SECRET_MAX    4096
-#define ANSWER_NS    (30 * TS_S)             /* until the head of an answer is there */
+#define ANSWER_NS    (30 * TS_S)             /* until the head of an answer is there; silence_ns if that is less */
 #define SNAPSHOT_NS  (15 * 60 * TS_S)        /* a million rows over 10 Mbit/s take three minutes */
 #define BACKOFF_NS   TS_S                    /* first wait at most; doubles with every round of all URLs */
 #define BACKOFF_MAX_NS (60 * TS_S)
@@ -411,6 +411,11 @@ void feed_session_hold(struct feed_session *s, bool held, ts_t now)
 
 /* ---- time ---- */
 
+static uint64_t answer_ns(const struct feed_session *s)
+{
+    return MIN(ANSWER_NS, s->silence_ns);
+}
+
 ts_t feed_session_deadline(const struct feed_session *s)
 {
     switch (s->state) {
@@ -419,7 +424,7 @@ ts_t feed_session_deadline(const struct feed_session *s)
     case CONNECTING:
         return TS_NEVER; /* the adapter has its own */
     case ASKED:
-        return ts_add(s->alive_at, ANSWER_NS);
+        return ts_add(s->alive_at, answer_ns(s));
     default:
         return s->held ? TS_NEVER
                        : ts_min(ts_add(s->alive_at, s->silence_ns),
@@ -448,7 +453,8 @@ void feed_session_expire(struct feed_session *s, ts_t now)
         forget_connection(s, 0);
         s->state = CONNECTING;
     } else if (s->state == ASKED) {
-        fail_at(s, "no answer within 30 s", NULL, now);
+        snprintf(text, sizeof(text), "no answer within %" PRIu64 " s", answer_ns(s) / TS_S);
+        fail_at(s, text, NULL, now);
     } else {
         bool silent = now >= ts_add(s->alive_at, s->silence_ns);
 

@@ -117,7 +117,8 @@
     CALL_IF(fcntl, 1, ~0u, F_GETFL, "likewise")                                                                        \
     CALL_IF(fcntl, 1, ~0u, F_SETFL, "likewise")                                                                        \
     CALL(uname, "c-ares: the host's own name, for the domain to search in")                                            \
-    CALL(lseek, "stdio, when a file of the resolver's is closed")
+    CALL(lseek, "stdio, when a file of the resolver's is closed")                                                      \
+    CALL(mkdirat, "the folder of a tailnet's keys, in state_dir")
 
 /* gcc says by a macro that it builds with a sanitizer that has a runtime of its own, clang by a feature. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

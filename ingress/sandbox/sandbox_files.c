@@ -25,7 +25,9 @@
 #define IOCTL_DEV_5 ((uint64_t)1 << 15)
 
 #define READ  (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define WRITE (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE)
+#define WRITE                                                                                                          \
+    (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE |                      \
+     LANDLOCK_ACCESS_FS_MAKE_DIR)
 
 static uint64_t rights_of(int version)
 {

@@ -27,7 +27,7 @@ for subject in "${subjects[@]}"; do
     case $subject in
     funnel-ingress) list+=("$subject=$FUNNEL_BIN/funnel-ingress") ;;
     tsnet-ingress)
-        (cd tests && go build -trimpath -o "$peers/tsnet-ingress" ./bench/peers/tsnet-ingress)
+        (cd tests && go build -o "$peers/tsnet-ingress" ./bench/peers/tsnet-ingress)
         list+=("$subject=$peers/tsnet-ingress")
         ;;
     *) echo "tailnet.sh: no subject called '$subject'" >&2 && exit 2 ;;

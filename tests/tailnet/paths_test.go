@@ -20,10 +20,10 @@ func TestUpgrade(t *testing.T) {
 		if !c.grants() {
 			t.Skip("a node of this process can't be made to accept its own user's ingress") // TestServe's goes direct there
 		}
-		envknob.Setenv(noUDP, "true")
-		t.Cleanup(func() { envknob.Setenv(noUDP, "") })
 		w := newWorld(t, c, nil)
 		w.join(t)
+		envknob.Setenv(noUDP, "true") // only now: the ingress would inherit it
+		t.Cleanup(func() { envknob.Setenv(noUDP, "") })
 		web := w.addNode(t, "web", alice, &lab.Tsnet{})
 		w.serveEcho(t, web)
 		w.awaitServed(t, public("web"), joining)

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "common/base/bug.h"
 #include "ingress/feed/feed_dialect.h"
@@ -195,12 +197,49 @@ static void test_a_line_that_never_ends(void **state)
     d->free(d);
 }
 
+/* the sample of conf/: a stream of which every row is one that the map takes */
+static void test_sample(void **state)
+{
+    static char text[8192];
+    FILE *f = fopen(TEST_VECTORS "/../../conf/feed-stream.jsonl", "r");
+    struct feed_dialect *d = feed_lines_new();
+    json_error_t error;
+
+    (void)state;
+    assert_non_null(f);
+    text[fread(text, 1, sizeof(text) - 1, f)] = 0;
+    fclose(f);
+    story[0] = 0;
+    assert_string_equal(hear(d, text, 100), "");
+    assert_non_null(strstr(story, "end 41 put "));
+    assert_non_null(strstr(story, " at 42 remove office at 43 revoke shed at 44 at 44 "));
+    assert_true(d->current);
+    d->free(d);
+    json_t *schema = json_load_file(TEST_VECTORS "/../../conf/feed-stream.schema.json", JSON_REJECT_DUPLICATES, &error);
+
+    assert_non_null(schema);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) { /* each line's first word is in the schema */
+        json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, &error);
+        const char *word = json_object_iter_key(json_object_iter(object));
+        size_t i;
+        json_t *one;
+        bool found = strcmp(word, "id") == 0;
+
+        json_array_foreach(json_object_get(schema, "oneOf"), i, one)
+            found = found || json_object_get(json_object_get(one, "properties"), word);
+        assert_true(found);
+        json_decref(object);
+    }
+    json_decref(schema);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grammar),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_a_line_that_never_ends),
+        cmocka_unit_test(test_sample),
     };
 
     return cmocka_run_group_tests_name("feed_lines", tests, NULL, NULL);

@@ -116,10 +116,18 @@ static void replace(char *text, const char *from, const char *to)
 
 static void test_sample_examples(void **state)
 {
-    char *text = read_file(SAMPLE);
+    char *text = read_file(SAMPLE), *tailnet = read_file(CONF "ingress-tailnet.yaml"), *both = NULL;
 
     (void)state;
-    all_keys(&ingress_config_schema, text);
+    assert_true(asprintf(&both, "%s%s", text, tailnet) > 0);
+    all_keys(&ingress_config_schema, both);
+    free(both);
+    struct ingress_config *joined = load(tailnet);
+
+    assert_non_null(joined);
+    assert_int_equal(joined->feed.tailnet.names_count, 1);
+    ingress_config_free(joined);
+    free(tailnet);
     uncomment(text);
     replace(text, "proxy_protocol: off     ", "proxy_protocol: require");
     replace(text, "tailnets: []", "tailnets:");
@@ -139,6 +147,36 @@ static void test_sample_examples(void **state)
     assert_int_equal(c->tailnets_count, 1);
     ingress_config_free(c);
     free(text);
+}
+
+static void test_network_samples(void **state)
+{
+    static const struct {
+        const char *file;
+        enum ingress_config_feed_type type;
+        size_t urls;
+    } cases[] = {{CONF "ingress-https.yaml", INGRESS_CONFIG_FEED_HTTPS, 1},
+                 {CONF "ingress-etcd.yaml", INGRESS_CONFIG_FEED_ETCD, 3}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *text = read_file(cases[i].file);
+        struct ingress_config *plain = load(text), *all;
+
+        assert_non_null(plain);
+        assert_int_equal(plain->feed.type, cases[i].type);
+        assert_int_equal(plain->feed.urls_count, cases[i].urls);
+        assert_string_equal(plain->feed.ca_file, "");
+        uncomment(text);
+        all = load(text);
+        if (!all)
+            config_errors_print(&errors, stderr);
+        assert_non_null(all);
+        assert_int_not_equal(*all->feed.certificate_key, 0);
+        ingress_config_free(plain);
+        ingress_config_free(all);
+        free(text);
+    }
 }
 
 static void test_schema_file(void **state)
@@ -199,6 +237,37 @@ static void test_values(void **state)
     ingress_config_free(NULL);
 }
 
+static void test_tailnet(void **state)
+{
+    struct ingress_config *c = load(TLS "feed:\n"
+                                        "  type: tailnet\n"
+                                        "  url: \"http://127.0.0.1:8080\"\n"
+                                        "  tailnet:\n"
+                                        "    auth_key_file: key\n"
+                                        "    server_key: \"mkey:" "abababababababababababababababababababababababababababababababab" "\"\n"
+                                        "    public_suffix: Funnel.example.net.\n"
+                                        "    names: [{name: \"*.Apps.example.org\", node: web, target: \"web.ts.net:8443\"}]\n"
+                                        "    users: [a@b]\n"
+                                        "    ports: [443, 8443]\n"
+                                        "    transport: tcp\n"
+                                        "    proxy_protocol: on\n");
+    const struct ingress_config_feed_tailnet *t = &c->feed.tailnet;
+
+    (void)state;
+    assert_non_null(c);
+    assert_int_equal(c->feed.type, INGRESS_CONFIG_FEED_TAILNET);
+    assert_int_equal(c->identities_count, 0);
+    assert_string_equal(t->hostname, "funnel-ingress");
+    assert_string_equal(t->public_suffix, "funnel.example.net");
+    assert_string_equal(t->names[0].name, "*.apps.example.org");
+    assert_string_equal(t->names[0].target, "web.ts.net:8443");
+    assert_int_equal(t->server_key[31], 0xab);
+    assert_int_equal(t->ports_count, 2);
+    assert_int_equal(t->ports[1], 8443);
+    assert_true(t->transport == INGRESS_CONFIG_TRANSPORT_TCP && t->proxy_protocol && !t->ephemeral);
+    ingress_config_free(c);
+}
+
 static void test_refused(void **state)
 {
     static const struct {
@@ -207,7 +276,25 @@ static void test_refused(void **state)
         {"listen: []\n" ID REST, "f:1:9: listen: must not be empty"},
         {TLS REST, "f:1:1: 'identities' is missing"},
         {TLS ID, "f:1:1: 'feed' is missing"},
-        {TLS ID "feed: {type: file}\n", "f:3:7: feed: 'path' is missing"},
+        {TLS ID "feed: {type: file}\n", "f:3:7: feed.path: is missing: the file of nodes"},
+        {TLS ID "feed: {path: n, url: \"https://h\"}\n", "f:3:22: feed.url: has a meaning with type tailnet only"},
+        {TLS "feed: {type: tailnet, tailnet: {tags: [\"tag:a\"], public_suffix: p}}\n",
+         "f:2:7: feed: 'url' is missing: the coordination server's"},
+        {TLS "feed: {type: tailnet, url: h, tailnet: {tags: [\"tag:a\"], public_suffix: p}}\n",
+         "f:2:28: feed.url: must begin with https:// (or http://)"},
+        {TLS "feed: {type: tailnet, url: \"https://h\"}\n",
+         "f:2:7: feed.tailnet: admits no node: it needs 'tags', 'users' or 'names'"},
+        {TLS "feed: {type: tailnet, url: \"https://h\", tailnet: {users: [a]}}\n",
+         "f:2:50: feed.tailnet: gives no node a name: it needs 'public_suffix' or 'names'"},
+        {TLS ID "feed: {type: tailnet, url: \"https://h\", tailnet: {tags: [\"tag:a\"], public_suffix: p}}\n",
+         "f:2:13: identities: with the tailnet feed the ingress gets its one identity from the coordination server"},
+        {TLS "feed: {type: tailnet, url: \"https://h\", tailnet: {tags: [\"tag:a\"], public_suffix: p, server_key: x}}\n",
+         "f:2:98: feed.tailnet.server_key: must be 'mkey:' and 64 hexadecimal digits, as GET /key of the server says it"},
+        {TLS "feed: {type: tailnet, url: \"https://h\", tailnet: {tags: [\"tag:a\"], public_suffix: p, proxy_protocol: on}}\n",
+         "f:2:102: feed.tailnet.proxy_protocol: has a meaning with transport tcp only: an offer says the visitor's address"},
+        {TLS "feed: {type: tailnet, url: \"https://h\", tailnet: {names: [{name: a, node: b, target: \"c:0\"}]}}\n",
+         "f:2:86: feed.tailnet.names[0].target: must be a name in lower case, perhaps with a port, as "
+         "web.tail1234.ts.net:443"},
         {"listen: [{address: \"[::]:443\"}, {address: \"[0::]:443\"}]\n" ID REST,
          "f:1:43: listen[1].address: '[::]:443' is there already, as listen[0].address"},
         {"listen: [{address: \"[::]:443\", proxy_protocol: require}]\n" ID REST,
@@ -241,6 +328,25 @@ static void test_refused(void **state)
          "f:3:30: tailnets[1].name: 't' is there already, as tailnets[0].name"},
         {TLS ID "wireguard: {listen: [\"[::]:1\", \"[::1]:2\"]}\n" REST,
          "f:3:32: wireguard.listen[1]: is a second IPv6 address; one each is served"},
+        {TLS ID "feed: {type: https}\n", "f:3:7: feed.urls: is missing: where the stream is, such as "
+                                          "[\"https://feed.example.net/nodes\"]"},
+        {TLS ID "feed: {type: etcd, path: n, urls: [\"https://e\"]}\n",
+         "f:3:26: feed.path: has a meaning with type file only"},
+        {TLS ID "feed: {type: file, path: n, urls: [\"https://e\"]}\n",
+         "f:3:35: feed.urls: has a meaning with type https or etcd only"},
+        {TLS ID "feed: {type: https, urls: [\"ftp://e\"]}\n",
+         "f:3:28: feed.urls[0]: must begin with https:// (or http://)"},
+        {TLS ID "feed: {type: https, urls: [\"http://feed.example\"]}\n",
+         "f:3:28: feed.urls[0]: is http:// to another machine: whoever is on the way could write the feed. Use "
+         "https://, or say 'plain: on'"},
+        {TLS ID "feed: {type: etcd, urls: [\"https://e/path\"]}\n",
+         "f:3:27: feed.urls[0]: is a member of etcd, and has no path"},
+        {TLS ID "feed: {type: etcd, urls: [\"https://e\"], token_file: t}\n",
+         "f:3:53: feed.token_file: has a meaning with type https only"},
+        {TLS ID "feed: {type: https, urls: [\"https://e\"], certificate: c}\n",
+         "f:3:7: feed.certificate_key: is missing: one needs the other"},
+        {TLS ID "feed: {type: etcd, urls: [\"https://e\"], username: u}\n",
+         "f:3:7: feed.password_file: is missing: one needs the other"},
         {TLS ID "workers: 65\n" REST, "f:3:10: workers: '65' is out of range; allowed is 1 to 64"},
         {TLS ID "workers: many\n" REST, "f:3:10: workers: 'many' must be a whole number, or auto"},
     };
@@ -257,8 +363,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sample_defaults), cmocka_unit_test(test_sample_examples),
+        cmocka_unit_test(test_network_samples),
         cmocka_unit_test(test_schema_file),     cmocka_unit_test(test_values),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_tailnet), cmocka_unit_test(test_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

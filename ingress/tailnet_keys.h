@@ -1,0 +1,18 @@
+/* tailnet_keys.h - the keys by which a coordination server knows us, kept over restarts. SHELL.
+ *
+ * One file, written whole, in a folder that is ours alone. Losing the machine key makes us a new node. */
+#ifndef INGRESS_TAILNET_KEYS_H
+#define INGRESS_TAILNET_KEYS_H
+
+#include "common/tailnet/control.h"
+
+/* tailnet_keys_read - what is kept in state_dir/tailnet, which is made where it is missing; where there is no file, a new
+ * machine key and nothing else. state_dir "": likewise, and nothing will be kept.
+ * Returns 0, ERR_INVALID (the file holds something else: it is left alone) or -errno. */
+int tailnet_keys_read(const char *state_dir, struct rng *rng, struct control_keys *out)
+    __attribute__((warn_unused_result));
+
+/* tailnet_keys_write - 0 or -errno. */
+int tailnet_keys_write(const char *state_dir, const struct control_keys *keys) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,443 @@
+/* sim_feed_session.c - a feed session against a server that changes its nodes, breaks off, lies in ways that can be noticed, and
+ * is silent; the map its steps make is compared with the server's.
+ *
+ *   always     outside of a snapshot the map is what the server had at the revision it was told up to (unless this
+ *              connection got deltas out of order, which shows one step later)
+ *   always     BEGIN, END and ABORT alternate as feed_op.h says; nothing is removed by a failure
+ *   at the end the faults stop, and within a bounded time the map is the server's
+ *
+ *   sim_feed_session [--seed S] [--seeds N] */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/bug.h"
+#include "common/crypto/crypto.h"
+#include "ingress/feed/feed_session.h"
+
+#define SEEDS_DEFAULT 2000
+#define NODES         12
+#define REVISIONS     400
+#define STORM_STEPS   400
+#define CALM_STEPS    4000
+#define STEP_NS       (100 * TS_MS)
+#define STREAM_MAX    ((size_t)4 << 20)
+
+/* what the server had at a revision: for each node the revision that put it last, 0: it is not there */
+struct nodes {
+    uint32_t v[NODES];
+};
+
+static struct {
+    uint64_t seed;
+    struct rng rng;
+    ts_t now;
+    bool calm;
+    /* the server */
+    struct nodes history[REVISIONS + 1];
+    char *change[REVISIONS + 1]; /* the delta that led there */
+    uint64_t revision;
+    uint64_t forgets; /* resumes from before this are answered with a snapshot */
+    /* its connection */
+    bool open;
+    bool cut_at_end; /* it ends once everything is sent */
+    bool mute;       /* it sends no more */
+    bool shuffled;   /* deltas went out of order */
+    char *stream;
+    size_t len, sent;
+    uint64_t told;
+    ts_t beat_at;
+    /* the client */
+    struct feed_session *session;
+    struct nodes map, staged;
+    bool staging, map_known;
+    uint64_t at;
+    struct feed_op op;
+    bool held;
+    char piece[16384];
+    size_t piece_len, piece_used;
+    struct rng jitter;
+} w;
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "sim_feed_session: seed %" PRIu64 ": %s\n", w.seed, what);
+    exit(1);
+}
+
+static bool dice(unsigned in_10000)
+{
+    return rng_below(&w.rng, 10000) < in_10000;
+}
+
+static bool fault(unsigned in_10000)
+{
+    return !w.calm && dice(in_10000);
+}
+
+/* ---- the server ---- */
+
+static void put(const char *text, size_t len)
+{
+    if (w.len + len > STREAM_MAX)
+        return;
+    memcpy(w.stream + w.len, text, len);
+    w.len += len;
+}
+
+static void say(const char *text)
+{
+    put(text, strlen(text));
+}
+
+static void lie(void)
+{
+    static const char *const lies[] = {"nonsense\n", "{}\n", "{\"put\":{}\n", "[1]\n", "{\"snapshot\":\"end\"}\n",
+                                       "{\"remove\":5}\n", "{\"error\":\"no\"}\n", "{\"snapshot\":\"begin\",\"version\":3}\n",
+                                       "\xff\xfe\n", "{\"heartbeat\":1}\n", "{\"resume\":1,\"version\":1}\n"};
+    char text[64];
+
+    switch (rng_below(&w.rng, 3)) {
+    case 0:
+        say(lies[rng_below(&w.rng, ARRAY_SIZE(lies))]);
+        break;
+    case 1:
+        snprintf(text, sizeof(text), "{\"heartbeat\":%" PRIu64 "}\n", rng_below(&w.rng, w.told + 1));
+        say(text);
+        break;
+    default: /* a line that never ends */
+        if (dice(1000)) {
+            say("{\"put\":{\"x\":\"");
+            for (int i = 0; i < 1100; i++) {
+                char block[1000];
+
+                memset(block, 'x', sizeof(block));
+                put(block, sizeof(block));
+            }
+        } else {
+            say("{\"put\":{\"x\":\"");
+            w.cut_at_end = true;
+        }
+    }
+}
+
+static void tell_changes(void)
+{
+    while (w.told < w.revision) {
+        if (fault(100) && w.told + 2 <= w.revision) { /* two change places */
+            w.shuffled = true;
+            say(w.change[w.told + 2]);
+            say(w.change[w.told + 1]);
+            w.told += 2;
+            continue;
+        }
+        say(w.change[++w.told]);
+        if (fault(100))
+            lie();
+    }
+}
+
+static void tell_snapshot(void)
+{
+    char text[96];
+
+    say("{\"snapshot\":\"begin\",\"version\":1}\n");
+    for (int i = 0; i < NODES; i++) {
+        if (!w.history[w.revision].v[i])
+            continue;
+        snprintf(text, sizeof(text), dice(5000) ? "{\"id\":\"n%d\",\"v\":%u}\n" : "{\"put\":{\"id\":\"n%d\",\"v\":%u}}\n", i,
+                 w.history[w.revision].v[i]);
+        say(text);
+        if (fault(150))
+            lie();
+        if (fault(100))
+            w.cut_at_end = true;
+    }
+    if (w.cut_at_end)
+        return;
+    snprintf(text, sizeof(text), "{\"snapshot\":\"end\",\"revision\":%" PRIu64 "}\n", w.revision);
+    say(text);
+    w.told = w.revision;
+}
+
+static void answer(const char *request)
+{
+    const char *asked = strstr(request, "revision=");
+    uint64_t from = asked ? strtoull(asked + 9, NULL, 10) : 0;
+    char text[96];
+
+    if (from > w.revision)
+        fail("it resumes from a revision that never was");
+    w.len = w.sent = 0;
+    w.open = true;
+    w.shuffled = w.cut_at_end = w.mute = false;
+    w.beat_at = w.now;
+    if (fault(500)) {
+        say("HTTP/1.1 503 Later\r\nRetry-After: 2\r\n\r\n");
+        w.cut_at_end = true;
+        return;
+    }
+    if (fault(300)) {
+        say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+        return;
+    }
+    w.mute = fault(300);
+    say("HTTP/1.1 200 OK\r\n\r\n");
+    if (from >= w.forgets && from > 0 && !fault(500)) {
+        snprintf(text, sizeof(text), "{\"resume\":%" PRIu64 ",\"version\":1}\n", from);
+        say(text);
+        w.told = from;
+    } else {
+        tell_snapshot();
+    }
+    if (!w.cut_at_end)
+        tell_changes();
+}
+
+/* one node changes */
+static void change(void)
+{
+    int i = (int)rng_below(&w.rng, NODES);
+    char text[128];
+
+    if (w.revision == REVISIONS)
+        return;
+    uint64_t r = ++w.revision;
+
+    w.history[r] = w.history[r - 1];
+    if (!w.history[r].v[i] || dice(6000)) {
+        w.history[r].v[i] = (uint32_t)r;
+        snprintf(text, sizeof(text), "{\"put\":{\"id\":\"n%d\",\"v\":%" PRIu64 "},\"revision\":%" PRIu64 "}\n", i, r, r);
+    } else {
+        w.history[r].v[i] = 0;
+        snprintf(text, sizeof(text), "{\"%s\":\"n%d\",\"revision\":%" PRIu64 "}\n", dice(5000) ? "remove" : "revoke", i, r);
+    }
+    w.change[r] = strdup(text);
+    if (dice(200))
+        w.forgets = r;
+}
+
+/* ---- the client's map ---- */
+
+static void check_map(void)
+{
+    if (w.shuffled || w.staging || !w.map_known)
+        return;
+    if (memcmp(&w.map, &w.history[w.at], sizeof(w.map)) != 0)
+        fail("the map is not what the server had at that revision");
+}
+
+static int node_of(const char *id, size_t len)
+{
+    char text[16];
+
+    BUG_ON(len >= sizeof(text));
+    memcpy(text, id, len);
+    text[len] = 0;
+    return atoi(text + 1);
+}
+
+static void apply(const struct feed_op *op)
+{
+    struct nodes *to = w.staging ? &w.staged : &w.map;
+    char text[64];
+    int i;
+    unsigned v;
+
+    switch (op->kind) {
+    case FEED_OP_BEGIN:
+        BUG_ON(w.staging);
+        w.staging = true;
+        memset(&w.staged, 0, sizeof(w.staged));
+        break;
+    case FEED_OP_PUT:
+        BUG_ON(op->text_len >= sizeof(text));
+        memcpy(text, op->text, op->text_len);
+        text[op->text_len] = 0;
+        if (sscanf(text, "{\"id\":\"n%d\",\"v\":%u}", &i, &v) != 2)
+            return; /* a row that is none: the map leaves it out */
+        to->v[i] = v;
+        break;
+    case FEED_OP_REMOVE:
+    case FEED_OP_REVOKE:
+        BUG_ON(w.staging);
+        w.map.v[node_of(op->id, op->id_len)] = 0;
+        break;
+    case FEED_OP_END:
+        BUG_ON(!w.staging);
+        w.staging = false;
+        w.map = w.staged;
+        w.map_known = true;
+        w.at = op->revision;
+        check_map();
+        break;
+    case FEED_OP_ABORT:
+        BUG_ON(!w.staging);
+        w.staging = false;
+        break;
+    case FEED_OP_HEARTBEAT:
+        BUG_ON(op->revision < w.at && !w.shuffled);
+        w.at = op->revision;
+        check_map();
+        break;
+    }
+}
+
+static bool offer(void)
+{
+    bool must = w.op.kind == FEED_OP_ABORT || w.op.kind == FEED_OP_HEARTBEAT;
+
+    w.held = !must && dice(300);
+    if (w.held)
+        feed_session_hold(w.session, true, w.now);
+    else
+        apply(&w.op);
+    return !w.held;
+}
+
+static void hand_on(void)
+{
+    size_t used;
+
+    while (!w.held) {
+        bool step = feed_session_input(w.session, w.piece + w.piece_used, w.piece_len - w.piece_used, &used, &w.op, w.now);
+
+        w.piece_used += used;
+        if (!step || !offer())
+            break;
+    }
+    if (!w.held)
+        w.piece_len = w.piece_used = 0;
+}
+
+static void ended(const char *why)
+{
+    w.open = false;
+    feed_session_ended(w.session, why, w.now);
+}
+
+static void obey(void)
+{
+    const char *data;
+    size_t len;
+
+    hand_on();
+    if (w.held)
+        return;
+    enum feed_session_wants wants = feed_session_wants(w.session);
+
+    if (wants != FEED_SESSION_TALK)
+        w.open = false;
+    if (wants == FEED_SESSION_CONNECT) {
+        if (fault(1000)) {
+            ended("refused");
+            return;
+        }
+        feed_session_connected(w.session, "token", w.now);
+        if ((len = feed_session_output(w.session, &data)) > 0) {
+            char request[1024];
+
+            BUG_ON(len >= sizeof(request));
+            memcpy(request, data, len);
+            request[len] = 0;
+            feed_session_sent(w.session, len);
+            answer(request);
+        }
+    }
+}
+
+static void step(void)
+{
+    w.now += STEP_NS;
+    if (!w.calm && dice(3000))
+        change();
+    if (w.held && dice(5000)) {
+        if (offer())
+            feed_session_hold(w.session, false, w.now);
+    }
+    feed_session_expire(w.session, w.now);
+    obey();
+    if (!w.open || w.held)
+        return;
+    if (!w.mute && !w.cut_at_end) {
+        char text[64];
+
+        tell_changes();
+        if (w.now >= w.beat_at) {
+            snprintf(text, sizeof(text), "{\"heartbeat\":%" PRIu64 "}\n", w.told);
+            say(text);
+            w.beat_at = w.now + 10 * TS_S;
+        }
+        w.mute = fault(20);
+    }
+    for (int i = 0; i < 4 && w.open && !w.held && w.sent < w.len; i++) {
+        w.piece_len = MIN(w.len - w.sent, 1 + rng_below(&w.rng, dice(3000) ? 20 : sizeof(w.piece)));
+        memcpy(w.piece, w.stream + w.sent, w.piece_len);
+        w.sent += w.piece_len;
+        obey();
+    }
+    if (w.open && !w.held && ((w.cut_at_end && w.sent == w.len) || fault(100))) {
+        ended(dice(5000) ? "cut" : NULL);
+        obey();
+    }
+}
+
+static void run(uint64_t seed)
+{
+    char *stream = w.stream;
+    struct url url;
+
+    memset(&w, 0, sizeof(w));
+    w.stream = stream ? stream : malloc(STREAM_MAX);
+    w.seed = seed;
+    rng_seed(&w.rng, seed);
+    rng_seed(&w.jitter, seed + 1);
+    w.now = 1000 * TS_S;
+    w.revision = w.forgets = 1; /* the first state is empty */
+    w.change[1] = strdup("\n");
+    BUG_ON(!w.stream || url_parse("https://feed.test/n", 19, &url) != NULL);
+    w.session = feed_session_new(&(struct feed_session_config){.urls = &url,
+                                                               .urls_count = 1,
+                                                               .silence_ns = 20 * TS_S,
+                                                               .dialect = feed_lines_new(),
+                                                               .rng = &w.jitter},
+                                 w.now);
+    for (int i = 0; i < STORM_STEPS; i++)
+        step();
+    w.calm = true;
+    for (int i = 0; i < CALM_STEPS && (w.at != w.revision || w.staging || w.shuffled || w.mute || !w.open ||
+                                       feed_session_status(w.session)->state != FEED_SOURCE_CONNECTED);
+         i++)
+        step();
+    if (memcmp(&w.map, &w.history[w.revision], sizeof(w.map)) != 0 || w.at != w.revision || w.staging)
+        fail("the faults are over, and the map is not the server's");
+    if (feed_session_status(w.session)->state != FEED_SOURCE_CONNECTED)
+        fail("the faults are over, and it is not connected");
+    feed_session_free(w.session);
+    for (uint64_t r = 1; r <= w.revision; r++)
+        free(w.change[r]);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t first = 1, count = SEEDS_DEFAULT;
+
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--seed") == 0) {
+            first = strtoull(argv[i + 1], NULL, 0);
+            count = 1;
+        } else if (strcmp(argv[i], "--seeds") == 0) {
+            count = strtoull(argv[i + 1], NULL, 0);
+        }
+    }
+    if (argc % 2 == 0 || crypto_init() != 0) {
+        fprintf(stderr, "usage: sim_feed_session [--seed S] [--seeds N]\n");
+        return 2;
+    }
+    for (uint64_t seed = first; seed < first + count; seed++)
+        run(seed);
+    free(w.stream);
+    printf("sim_feed_session: %" PRIu64 " seeds\n", count);
+    return 0;
+}
