@@ -185,15 +185,17 @@ func (in *Ingress) Kill() {
 }
 
 func (in *Ingress) close() {
+	defer func() { // also when it can't be stopped, because it has ended by itself
+		if line := defect.FindString(in.Log()); line != "" {
+			in.T.Errorf("the ingress's log has %q", line)
+		}
+		if in.T.Failed() {
+			in.T.Logf("the ingress's log ended so:\n%s", tail(in.Log(), 60))
+			in.T.Logf("its access log ended so:\n%s", tail(in.text("out"), 12))
+		}
+	}()
 	if in.Runs() {
 		in.Stop(in.T)
-	}
-	if line := defect.FindString(in.Log()); line != "" {
-		in.T.Errorf("the ingress's log has %q", line)
-	}
-	if in.T.Failed() {
-		in.T.Logf("the ingress's log ended so:\n%s", tail(in.Log(), 60))
-		in.T.Logf("its access log ended so:\n%s", tail(in.text("out"), 12))
 	}
 }
 
