@@ -327,9 +327,14 @@ void links_revoked(struct worker *worker, const struct route_node *row, ts_t now
     struct link *link = find(worker, row->id);
 
     if (link) {
+        const struct route_node *is = row_now(worker, row->id);
+
         withdraw(link, now);
-        if (!row_now(worker, row->id))
+        is = is ? route_table_watch(worker->all->routes, is) : NULL; /* back already: nobody watches it yet */
+        if (!is)
             remove_node(link, now);
+        else if (is != link->row)
+            renew(link, is, now);
     }
     route_node_put(row);
 }

@@ -234,9 +234,11 @@ static void leave(struct feed_map *m, const struct route_node *node, enum feed_e
     uint32_t place = route_node_place(node);
 
     m->stats.revoked += kind == FEED_EVENT_REVOKED;
-    add_event(m, kind, node);
+    route_node_get(node);
     route_table_leave(m->config.table, node);
+    add_event(m, kind, node); /* only now: who began to watch before would else see the row, and not be told */
     route_table_unwatch(m->config.table, place);
+    route_node_put(node);
     m->stats.left++;
     release(m, place);
 }
