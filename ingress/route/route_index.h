@@ -7,8 +7,8 @@
  * old one when it is gone.
  *
  * The array never changes size under a reader. When it fills up (or has too many entries that were taken out) a second
- * one is filled beside it, a few entries with each change, while every change goes into both; readers only know the
- * first until the second is complete and takes its place, by one pointer. */
+ * one is filled beside it, a few entries with each change, while changes where that has been go into both; readers only know
+ * the first until the second is complete and takes its place, by one pointer. */
 #ifndef ROUTE_ROUTE_INDEX_H
 #define ROUTE_ROUTE_INDEX_H
 
