@@ -132,6 +132,8 @@ static void check_feed(const struct ingress_config *config, struct config_errors
     struct map_seed seed;
     struct rng rng;
 
+    if (config->feed.type != INGRESS_CONFIG_FEED_FILE)
+        return;
     crypto_rng(&rng);
     rng_fill(&rng, &seed, sizeof(seed));
     if (feed_load(config->feed.path, &seed, errors, &routes) == 0)

@@ -166,6 +166,12 @@ int probe_alone(const char *file, const struct probe_request *request, const str
 
     if (!supply)
         return CLI_CONFIG;
+    if (supply->config->feed.type != INGRESS_CONFIG_FEED_FILE) {
+        complain(errors, file, "feed.type",
+                 "only a running ingress knows the nodes of a live feed: start it, with `admin: {socket: PATH}` to be "
+                 "asked at");
+        goto out;
+    }
     rc = sockets_open_udp(&sockets, supply->config, file, &socket_errors);
     if (rc == -EADDRINUSE) {
         complain(errors, file, "wireguard.listen",

@@ -84,6 +84,17 @@ def test_ingress_config_check(tmp_path):
     assert re.search(r"ingress\.yaml:\d+:\d+: wireguard\.port: ", done.stderr)
 
 
+def test_ingress_check_with_a_live_feed(tmp_path):
+    """No file of nodes is looked for, and no server is called."""
+    ingress = Ingress(tmp_path / "ingress")
+    ingress.config["feed"] = {"type": "https", "urls": ["https://feed.invalid/nodes"]}
+    ingress.write_config()
+    done = run([INGRESS, "-t", "-c", ingress.config_file])
+    assert done.stdout == f"{ingress.config_file}: ok\n"
+    done = run([INGRESS, "probe", "-c", ingress.config_file, "app.test"], check=False)
+    assert done.returncode == 1 and "ingress.yaml: feed.type: " in done.stderr
+
+
 def test_ingress_check_finds_what_would_serve_nobody(tmp_path):
     ingress = Ingress(tmp_path / "ingress")
     ingress.config["user"] = "no-such-user"
