@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/base/ts.h"
@@ -14,9 +15,9 @@
 
 #define PATIENCE_NS (10 * TS_S)
 
-static int failed(const struct admin_command *command, const char *what, const char *why)
+static int failed(const struct admin_command *command, const char *what, const char *why, const char *advice)
 {
-    fprintf(stderr, "funnel-ingress %s: %s: %s\n", command->name, what, why);
+    fprintf(stderr, "funnel-ingress %s: %s: %s%s\n", command->name, what, why, advice);
     return CLI_FAILED;
 }
 
@@ -27,7 +28,10 @@ static int ask(const struct admin_command *command, const char *path, bool as_js
 
     if (fd < 0 || !request) {
         json_decref(request);
-        return failed(command, path, fd < 0 ? err_str(fd) : err_str(ERR_NOMEM));
+        if (fd < 0)
+            return failed(command, path, err_str(fd), "; is the ingress running, with this admin.socket?");
+        close(fd);
+        return failed(command, path, err_str(ERR_NOMEM), "");
     }
     FILE *in = admin_call(fd, request, PATIENCE_NS);
     char *line = NULL;
@@ -41,7 +45,7 @@ static int ask(const struct admin_command *command, const char *path, bool as_js
     if (said)
         command->print(said, as_json);
     else
-        status = failed(command, path, error ? error : "no answer");
+        status = failed(command, path, error ? error : "no answer", "");
     json_decref(answer);
     json_decref(request);
     free(line);
@@ -98,7 +102,7 @@ int admin_command(const struct admin_command *command, int argc, char **argv, co
     }
     int status = config->admin.socket[0]
                      ? ask(command, config->admin.socket, json)
-                     : failed(command, file, "it names no admin.socket to ask the running ingress at");
+                     : failed(command, file, "it names no admin.socket to ask the running ingress at", "");
 
     ingress_config_free(config);
     return status;
