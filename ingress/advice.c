@@ -19,8 +19,8 @@ static const char *const texts[REASON_COUNT] = {
     [REASON_PROXY_HEADER] = "Let the balancer send a PROXY header, and name its address in the listener's proxy_from; "
                             "or set proxy_protocol: off.",
     [REASON_NO_SNI] = "The client must name a server (SNI); clients that dial an address do not.",
-    [REASON_UNKNOWN_NAME] = "Add the name to its node's `names` in the feed, then reload the ingress (SIGHUP). "
-                            "A changed feed counts only after that.",
+    [REASON_UNKNOWN_NAME] = "Add the name to its node's `names` in the feed. If it stands there, the feed has not come "
+                            "through: `funnel-ingress status` says what is wrong with it.",
     [REASON_PORT_NOT_FUNNELLED] = "Add the port to the node's `ports` in the feed, or give the public port with the "
                                   "name (NAME:PORT); a listener on another port needs public_port.",
     [REASON_NOT_OPTED_IN] = "Set funnel.admin to true and funnel.node to true or \"ask\" in the node's row of the "
