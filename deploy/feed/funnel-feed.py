@@ -19,6 +19,7 @@ import http.server
 import json
 import pathlib
 import signal
+import socket
 import ssl
 import sys
 import threading
@@ -214,6 +215,7 @@ class Server(http.server.ThreadingHTTPServer):
             if options.client_ca:
                 self.tls.load_verify_locations(options.client_ca)
                 self.tls.verify_mode = ssl.CERT_REQUIRED
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, Handler)
 
     def finish_request(self, request, client_address):
@@ -231,10 +233,11 @@ class Server(http.server.ThreadingHTTPServer):
 def serve(options):
     directory = Directory(options.directory)
     feed = Feed(directory.look() or {})
-    host, _, port = options.listen.rpartition(":")
-    server = Server((host.strip("[]"), int(port)), options, feed)
+    server = Server(options.listen, options, feed)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    say(f"serves {len(feed.nodes)} nodes at {'https' if server.tls else 'http'}://{options.listen}{options.path}")
+    host, port = options.listen
+    where = f"[{host}]" if ":" in host else host
+    say(f"serves {len(feed.nodes)} nodes at {'https' if server.tls else 'http'}://{where}:{port}{options.path}")
     while True:
         time.sleep(LOOK_S)
         nodes = directory.look()
@@ -332,25 +335,35 @@ def check(options):
     sys.exit(1 if directory.faulty else 0)
 
 
+def listen_at(text):
+    """Host and port. A port alone is refused: it would be every address of the machine."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' must be host:port, such as 127.0.0.1:8444 or [::]:8444")
+    return host.strip("[]"), int(port)
+
+
 def main():
     parser = argparse.ArgumentParser(description="A directory of YAML files as a feed for funnel-ingress.")
     commands = parser.add_subparsers(required=True)
     stream = commands.add_parser("serve", help="a stream of lines over HTTP or HTTPS")
     stream.add_argument("directory")
-    stream.add_argument("--listen", default="127.0.0.1:8444")
-    stream.add_argument("--path", default="/nodes")
-    stream.add_argument("--token-file")
-    stream.add_argument("--certificate")
-    stream.add_argument("--key")
+    stream.add_argument("--listen", type=listen_at, default="127.0.0.1:8444", metavar="HOST:PORT",
+                        help="default: 127.0.0.1:8444")
+    stream.add_argument("--path", default="/nodes", help="of the URL; default: /nodes")
+    stream.add_argument("--token-file", help="clients must send the token in it")
+    stream.add_argument("--certificate", help="speak TLS with this certificate, in PEM; without it plain HTTP")
+    stream.add_argument("--key", help="its key; default: in the same file")
     stream.add_argument("--client-ca", help="clients must show a certificate of this authority")
-    stream.add_argument("--heartbeat", type=float, default=15, help="seconds")
+    stream.add_argument("--heartbeat", type=float, default=15, help="seconds; default: 15")
     stream.set_defaults(run=serve)
     writer = commands.add_parser("etcd", help="keys in etcd")
     writer.add_argument("directory")
     writer.add_argument("--url", action="append", required=True, help="a member; again for more")
-    writer.add_argument("--prefix", default="/funnel/nodes/")
-    writer.add_argument("--user")
-    writer.add_argument("--password-file")
+    writer.add_argument("--prefix", default="/funnel/nodes/",
+                        help="of the keys; what is under it and has no file is deleted; default: /funnel/nodes/")
+    writer.add_argument("--user", help="where etcd's authentication is on")
+    writer.add_argument("--password-file", help="its password, one line")
     writer.add_argument("--ca", help="authorities trusted, in PEM")
     writer.add_argument("--once", action="store_true", help="write what is different, and end")
     writer.set_defaults(run=write_etcd)
@@ -361,6 +374,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         options.run(options)
+    except OSError as fault:  # a file that is not there, a port in use
+        sys.exit(f"funnel-feed: {fault}")
     except KeyboardInterrupt:
         pass
 
