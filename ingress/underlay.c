@@ -491,7 +491,7 @@ void underlay_relay(struct underlay *u, struct datagram_mail *mail, ts_t now)
 
 void underlay_sending(struct underlay *u, struct sending_mail *mail, ts_t now)
 {
-    paths_sending(u->paths, mail->key, now);
+    paths_sending(u->paths, mail->key, mail->lost, now);
     free(mail);
 }
 

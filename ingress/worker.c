@@ -291,7 +291,10 @@ static void tell_sending(struct worker *worker, struct tunnel_peer *peer)
 
     if (!mail)
         return;
+    const struct link *link = tunnel_peer_owner(peer);
+
     memcpy(mail->key, wg_peer_key(tunnel_peer_wg(peer)), sizeof(mail->key));
+    mail->lost = !link->guided;
     if (!mailbox_post(worker->all->server, MAIL_SENDING, mail))
         free(mail);
 }

@@ -82,6 +82,7 @@ struct way_mail {
 
 struct sending_mail {
     uint8_t key[WG_KEY_BYTES];
+    bool lost; /* its link holds no way: it is new, or what it was told did not arrive */
 };
 
 struct workers; /* all of them, see below */

@@ -1,14 +1,14 @@
 #!/bin/bash
 # Installs what is missing, builds with address and undefined-behaviour sanitizers, and runs the tests.
-#   tests/run.sh                 all suites: unit sim fuzz purity e2e attack interop
+#   tests/run.sh                 all suites: unit sim fuzz purity e2e attack interop tailnet
 #   tests/run.sh unit e2e        these only
 #   tests/run.sh e2e -- -k reset   what follows -- goes to pytest
-# Ends with a summary; the exit status is 0 only when no suite failed. interop needs Go, which is not installed from here:
-# without one new enough it is skipped, or with CI=true failed.
+# Ends with a summary; the exit status is 0 only when no suite failed. interop and tailnet need Go, which is not installed from here:
+# without one new enough they are skipped, or with CI=true failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-all="unit sim fuzz purity e2e attack interop"
+all="unit sim fuzz purity e2e attack interop tailnet"
 suites=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
     case " $all " in
@@ -99,6 +99,11 @@ suite_interop() {
         notes+="interop: nothing was proven against boringtun, for want of cargo"$'\n'
     }
     go_suite interop
+}
+
+# Stock nodes and the ingress itself as nodes of a coordination server; with HEADSCALE=its program on headscale, too.
+suite_tailnet() {
+    go_suite tailnet
 }
 
 skipped=77

@@ -421,13 +421,15 @@ void paths_gone(struct paths *paths, const uint8_t key[PATHS_KEY_BYTES], uint16_
         paths_talk_tell(paths, peer->talk, now);
 }
 
-void paths_sending(struct paths *paths, const uint8_t key[PATHS_KEY_BYTES], ts_t now)
+void paths_sending(struct paths *paths, const uint8_t key[PATHS_KEY_BYTES], bool lost, ts_t now)
 {
     struct paths_peer *peer = by_key(paths, key);
     struct paths_talk *talk = peer ? paths_talk_get(paths, peer, now) : NULL;
 
     if (!talk)
         return;
+    if (lost)
+        talk->way.count = 0;
     paths->busy_until = ts_max(paths->busy_until, ts_add(now, PATHS_SESSION_NS));
     paths_talk_sent(paths, talk, now);
 }

@@ -98,8 +98,9 @@ void paths_region(struct paths *paths, uint16_t region, bool up, ts_t now);
 /* paths_gone - a relay says that the node is not in its region (any more). */
 void paths_gone(struct paths *paths, const uint8_t key[PATHS_KEY_BYTES], uint16_t region, ts_t now);
 
-/* paths_sending - data went to that peer, or wants to. The first call is answered by an event. */
-void paths_sending(struct paths *paths, const uint8_t key[PATHS_KEY_BYTES], ts_t now);
+/* paths_sending - data went to that peer, or wants to. The first call is answered by an event, and so is one by a sender
+ * that is `lost`: it holds no way, whatever was told before. */
+void paths_sending(struct paths *paths, const uint8_t key[PATHS_KEY_BYTES], bool lost, ts_t now);
 
 /* paths_heard - a datagram of the peer came through the relay. False: no peer of ours, drop it. */
 bool paths_heard(struct paths *paths, const struct endpoint *from, ts_t now);

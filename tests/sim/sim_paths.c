@@ -363,7 +363,7 @@ static void send_data(int who, uint32_t id, bool answer)
 
     for (unsigned i = 0; i < e->way.count; i++)
         send_to(who, &e->way.to[i], f);
-    paths_sending(e->paths, w.ends[!who].key, w.now);
+    paths_sending(e->paths, w.ends[!who].key, false, w.now);
 }
 
 static void take(int who)
@@ -418,7 +418,7 @@ static void arrive(struct flying *f)
 
         send_to(who, &f->from, a);
         if (!e->minimal)
-            paths_sending(e->paths, other->key, w.now);
+            paths_sending(e->paths, other->key, false, w.now);
     } else {
         send_data(who, f->id, true);
     }

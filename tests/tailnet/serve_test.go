@@ -103,7 +103,7 @@ func TestTCP(t *testing.T) { each(t, testTCP) }
 func testTCP(t *testing.T, c coordination) {
 	for _, version := range []string{"off", "v2"} {
 		t.Run("PROXY protocol "+version, func(t *testing.T) {
-			w := newWorld(t, c, map[string]any{"transport": "tcp", "proxy_protocol": version, "hostname": ingressHost + "-" + version})
+			w := newWorld(t, c, map[string]any{"transport": "tcp", "proxy_protocol": version != "off", "hostname": ingressHost + "-" + version})
 			w.in.Start(t)
 			process := &lab.Tsnet{}
 			host := "web-" + version

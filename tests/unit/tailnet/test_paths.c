@@ -184,7 +184,7 @@ static void test_relay_then_direct(void **state)
 
     quiet(w);
     assert_int_equal(paths_deadline(w->paths), TS_NEVER); /* nobody talks: nothing to do */
-    paths_sending(w->paths, w->key, w->now);
+    paths_sending(w->paths, w->key, false, w->now);
     is_relay(told(w), HOME);
     take_pings(w, pings);
     assert_false(pull(w, &m, &to)); /* the call waits for our own endpoints */
@@ -218,10 +218,25 @@ static void direct(struct world *w)
     struct disco_message pings[2];
 
     paths_own(w->paths, NULL, 0, w->now);
-    paths_sending(w->paths, w->key, w->now);
+    paths_sending(w->paths, w->key, false, w->now);
     take_pings(w, pings);
     pong(w, &pings[1], udp(w->at[1]));
     is_direct(told(w), w->at[1], 1);
+}
+
+/* a node that left the map and came back has a new link on its worker, which knows nothing */
+static void test_told_again(void **state)
+{
+    (void)state;
+    struct world *w = open_world();
+
+    direct(w);
+    paths_sending(w->paths, w->key, false, w->now);
+    quiet(w);
+    paths_sending(w->paths, w->key, true, w->now);
+    is_direct(told(w), w->at[1], 1);
+    quiet(w);
+    close_world(w);
 }
 
 static void test_trust(void **state)
@@ -235,7 +250,7 @@ static void test_trust(void **state)
     /* while data goes the address in use is pinged each 3 s, and an answer renews the trust */
     for (int i = 0; i < 10; i++) {
         w->now += PATHS_HEARTBEAT_NS;
-        paths_sending(w->paths, w->key, w->now);
+        paths_sending(w->paths, w->key, false, w->now);
         paths_expire(w->paths, w->now);
         bool answered = false;
 
@@ -308,7 +323,7 @@ static void test_answers(void **state)
     assert_true(addrport_equal(&m.source, &by_relay));
     /* its source is known now, and where it spoke through a relay it is answered */
     paths_region(w->paths, 9, true, w->now);
-    paths_sending(w->paths, w->key, w->now);
+    paths_sending(w->paths, w->key, false, w->now);
     is_relay(told(w), 9);
     unsigned to_source = 0;
 
@@ -388,7 +403,7 @@ static void test_netmap(void **state)
     paths_sweep_end(w->paths);
     assert_false(paths_peer_known(w->paths, w->key));
     assert_false(paths_event(w->paths, &e, w->now));
-    paths_sending(w->paths, w->key, w->now);
+    paths_sending(w->paths, w->key, false, w->now);
     quiet(w);
     close_world(w);
 }
@@ -402,7 +417,7 @@ static void test_no_disco(void **state)
 
     memset(w->config.disco, 0, 32);
     assert_int_equal(paths_peer_set(w->paths, &w->config, w->now), 0);
-    paths_sending(w->paths, w->key, w->now);
+    paths_sending(w->paths, w->key, false, w->now);
     is_relay(told(w), HOME);
     assert_false(pull(w, &m, &to));
     close_world(w);
@@ -413,7 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_relay_then_direct), cmocka_unit_test(test_trust),  cmocka_unit_test(test_idle),
         cmocka_unit_test(test_answers),           cmocka_unit_test(test_call),   cmocka_unit_test(test_netmap),
-        cmocka_unit_test(test_no_disco),
+        cmocka_unit_test(test_no_disco),          cmocka_unit_test(test_told_again),
     };
 
     return crypto_init() != 0 || cmocka_run_group_tests(tests, NULL, NULL);
