@@ -137,7 +137,7 @@ func (v *visit) announce(conn net.Conn) (reason string) {
 	switch v.names.policy.ProxyProtocol {
 	case "v1", float64(1):
 		version = 1
-	case "v2", float64(2):
+	case true, "v2", float64(2):
 		version = 2
 	default:
 		return ""
