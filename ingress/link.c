@@ -326,6 +326,12 @@ void links_revoked(struct worker *worker, const struct route_node *row, ts_t now
 {
     struct link *link = find(worker, row->id);
 
+    /* streams of a life before: it was removed with them, and came back as another peer */
+    for (struct link *old = worker->retired, *next; old; old = next) {
+        next = old->next_retired; /* an old one goes with its last flow */
+        if (strcmp(old->row->id, row->id) == 0)
+            withdraw(old, now);
+    }
     if (link) {
         const struct route_node *is = row_now(worker, row->id);
 
