@@ -71,7 +71,7 @@ class Directory:
                 self.faulty.pop(file, None)
             except (OSError, ValueError, yaml.YAMLError) as fault:
                 self.faulty[file] = stamp
-                say(f"{file}: {fault}: left as it was")
+                say(f"{file}: {' '.join(str(fault).split())}: left as it was")
         return self.nodes() if changed else None
 
     @staticmethod

@@ -119,7 +119,7 @@ def test_token_and_private_authority(running, tmp_path):
     mine.write_text("right\n")  # taken up without a reload
     tail.wait_nodes({"a": a}, 15)
     stranger = tail_of(running, tmp_path, url, "stranger", ca_file=str(authority.certificate), token_file=str(mine))
-    assert "certificate required" in stranger.wait_state("retrying")
+    stranger.wait_state("certificate required")  # not always at first: a reset may come before the alert is read
     doubter = tail_of(running, tmp_path, url, "doubter", token_file=str(mine))
     assert "certificate is refused" in doubter.wait_state("retrying")
     other = tail_of(running, tmp_path, url.replace("localhost", "127.0.0.1"), "other", token_file=str(mine), **own)
