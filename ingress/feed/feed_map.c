@@ -52,6 +52,7 @@ struct feed_map {
     bool unknown;        /* a row of it told not even its id */
     bool lost;           /* memory ran out: it can't be put in force */
     bool forgiven;
+    bool astray;         /* a snapshot was refused: what its source says on top of it is not about this map */
     uint64_t revision;   /* of the snapshot */
     uint32_t sweep;
     struct map waiting;
@@ -495,6 +496,7 @@ static bool refused(struct feed_map *m, const struct feed_op *op, ts_t now)
         return false;
     m->stats.refused++;
     m->phase = DROPPING;
+    m->astray = true;
     return true;
 }
 
@@ -502,7 +504,7 @@ static void snapshot_end(struct feed_map *m, const struct feed_op *op, ts_t now)
 {
     if (refused(m, op, now))
         return;
-    m->forgiven = false;
+    m->forgiven = m->astray = false;
     m->revision = op->revision;
     m->phase = ENTERING;
     m->at = 0;
@@ -626,6 +628,9 @@ bool feed_map_take(struct feed_map *m, const struct feed_op *op, uint64_t unix_n
 
     if (feed_map_busy(m) && op->kind != FEED_OP_HEARTBEAT && op->kind != FEED_OP_ABORT)
         return false;
+    /* to withdraw a node is right in any case; all else waits for a snapshot that is believed, and the map ages */
+    if (m->astray && !staging && op->kind != FEED_OP_BEGIN && op->kind != FEED_OP_REVOKE)
+        return true;
     switch (op->kind) {
     case FEED_OP_BEGIN:
         snapshot_begin(m);
@@ -663,7 +668,8 @@ bool feed_map_take(struct feed_map *m, const struct feed_op *op, uint64_t unix_n
     }
     if (delta) {
         m->stats.deltas++;
-        m->stats.told_at = now;
+        if (!m->astray)
+            m->stats.told_at = now;
         retry(m, unix_now);
     }
     return true;

@@ -51,6 +51,7 @@ static struct world {
     /* the model */
     struct node nodes[IDS];
     uint64_t orders, arrivals, revision;
+    bool astray; /* a snapshot was refused: changes on top of it do not count */
     bool ending; /* a snapshot is put in force: who is not named holds nothing */
     int released[100000];
     size_t released_count;
@@ -278,13 +279,18 @@ static void do_delta(void)
 
     if (dice(10) < 7) {
         take_row(&row);
-        model_delta(&row);
+        if (!w.astray)
+            model_delta(&row);
         return;
     }
+    bool revoke = dice(2) == 0;
+
     snprintf(id, sizeof(id), "n%d", row.id);
-    take(&(struct feed_op){.kind = dice(2) ? FEED_OP_REMOVE : FEED_OP_REVOKE, .id = id, .id_len = strlen(id)});
+    take(&(struct feed_op){.kind = revoke ? FEED_OP_REVOKE : FEED_OP_REMOVE, .id = id, .id_len = strlen(id)});
     if (w.verbose)
         printf("  remove %s\n", id);
+    if (w.astray && !revoke)
+        return;
     w.nodes[row.id].waits = false;
     if (w.nodes[row.id].in)
         model_leave(row.id);
@@ -322,8 +328,10 @@ static void do_swap(void)
     x.key = y.key;
     y.key = key;
     take_row(&x);
-    model_delta(&x);
     take_row(&y);
+    if (w.astray)
+        return;
+    model_delta(&x);
     model_delta(&y);
 }
 
@@ -393,6 +401,7 @@ static void do_snapshot(void)
     if (believed != (feed_map_stats(w.map)->refused == refused))
         fail(believed ? "a snapshot was not believed" : "a snapshot was believed that should not be");
     settle();
+    w.astray = !believed;
     if (!believed)
         return;
     for (int id = 0; id < IDS; id++)
@@ -472,6 +481,7 @@ static void run(uint64_t seed)
 
     memset(&w.nodes, 0, sizeof(w.nodes));
     w.seed = seed;
+    w.astray = false;
     w.orders = w.arrivals = w.revision = w.released_count = 0;
     w.now = TS_S;
     rng_seed(&w.rng, seed);

@@ -211,8 +211,9 @@ static void cold_start(void **state)
     (void)state;
     PLAY(A_AND_B,
          {RESTART, .revision = 5, .found = "oo-"}, /* serves at once */
-         {BEGIN, .found = "oo-"}, {PUT, "c", 3, OPEN, .found = "oo-"}, {END, .revision = 4, .found = "oo-"},
          {PUT, "c", 3, OPEN, .found = "ooo"}, /* resumed: deltas without a snapshot */
+         {BEGIN, .found = "ooo"}, {PUT, "b", 2, OPEN, .found = "ooo"}, {END, .revision = 4, .found = "ooo"},
+         {REMOVE, "a", .found = "ooo"}, {HEARTBEAT, .revision = 9, .found = "ooo"}, /* said of what was refused */
          {BEGIN, .found = "ooo"}, {PUT, "b", 2, OPEN, .found = "ooo"}, {END, .revision = 6, .found = "-o-",
                                                                         .events = "DaDc"});
     assert_int_equal(feed_map_stats(map)->refused, 1);
