@@ -3,6 +3,7 @@ package tailnet
 import (
 	"bufio"
 	"context"
+	"os"
 	"regexp"
 	"testing"
 	"time"
@@ -26,6 +27,16 @@ func (w *world) serveEcho(t testing.TB, n *lab.Node) {
 // after is known.
 func TestAway(t *testing.T) { each(t, testAway) }
 
+// absence is short, for a test run; by hand AWAY=5m shows more: nodes renew sessions, watchdogs fire.
+func absence(t *testing.T) time.Duration {
+	if os.Getenv("AWAY") == "" {
+		return 8 * time.Second
+	}
+	long, err := time.ParseDuration(os.Getenv("AWAY"))
+	lab.Must(t, err)
+	return long
+}
+
 func testAway(t *testing.T, c coordination) {
 	w := newWorld(t, c, nil)
 	w.join(t)
@@ -33,7 +44,7 @@ func testAway(t *testing.T, c coordination) {
 	w.awaitServed(t, public("web"), joining)
 	stream := lab.Visit(t, w.in.TLS[443], public("web"))
 	w.away()
-	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+	for end := time.Now().Add(absence(t)); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
 		if got := lab.Say(t, stream, "still here"); got != "still here" {
 			t.Errorf("echo %q", got)
 		}

@@ -12,5 +12,5 @@
 //
 // The rest are scenarios, a file a subject; each runs on every coordination server at hand. What other suites use too is in
 // package lab. TAILNET_INGRESS=tsnet runs tests/bench/peers/tsnet-ingress in place of funnel-ingress: what fails then is the
-// scenario, not the ingress.
+// scenario, not the ingress. AWAY=5m makes the coordination server's absence last.
 package tailnet
