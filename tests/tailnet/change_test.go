@@ -45,6 +45,7 @@ func testAway(t *testing.T, c coordination) {
 	stream := lab.Visit(t, w.in.TLS[443], public("web"))
 	w.away()
 	for end := time.Now().Add(absence(t)); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		lab.Must(t, stream.SetDeadline(time.Now().Add(joining)))
 		if got := lab.Say(t, stream, "still here"); got != "still here" {
 			t.Errorf("echo %q", got)
 		}
@@ -55,6 +56,7 @@ func testAway(t *testing.T, c coordination) {
 	w.back(t)
 	w.serveEcho(t, w.addNode(t, "late", alice, w.newTailscaled()))
 	w.awaitServed(t, public("late"), 45*time.Second) // the ingress has backed off
+	lab.Must(t, stream.SetDeadline(time.Now().Add(joining)))
 	if got := lab.Say(t, stream, "still here"); got != "still here" {
 		t.Errorf("echo %q", got)
 	}
