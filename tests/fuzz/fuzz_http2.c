@@ -40,6 +40,7 @@ static void on_body(void *ctx, int32_t stream, const uint8_t *bytes, size_t len)
     BUG_ON(!s->answered || s->over);
     for (size_t i = 0; i < len; i++)
         sum += bytes[i];
+    (void)sum; /* read, so that a sanitizer sees bytes that are not there */
 }
 
 static void on_over(void *ctx, int32_t stream, bool whole)
