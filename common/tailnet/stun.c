@@ -65,9 +65,13 @@ static bool address(struct cursor value, const uint8_t pad[16], struct addrport 
         return false;
     for (size_t i = 0; i < len; i++)
         plain[i] = bytes[i] ^ pad[i];
-    out->addr = family == FAMILY_V4 ? addr_v4(plain) : addr_v6(plain);
-    out->port = (uint16_t)(port ^ be16_get(pad));
-    return !addr_is_none(&out->addr) && out->port != 0;
+    struct addrport read = {.addr = family == FAMILY_V4 ? addr_v4(plain) : addr_v6(plain),
+                            .port = (uint16_t)(port ^ be16_get(pad))};
+
+    if (addr_is_none(&read.addr) || read.port == 0)
+        return false;
+    *out = read; /* what an attribute before said stands otherwise */
+    return true;
 }
 
 bool stun_answer_parse(const uint8_t *d, size_t len, uint8_t txid[STUN_TXID_BYTES], struct addrport *mapped)
