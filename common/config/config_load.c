@@ -25,6 +25,7 @@ struct config_check {
     struct config_arena *arena;     /* of the values */
     const struct config_node *node; /* being read or checked */
     struct config_path path;        /* of that node */
+    bool unread;                    /* some nodes could not be read, so values are missing: nothing to check beyond */
 };
 
 static void value_load(struct config_check *at, const struct config_field *f, void *out);
@@ -430,7 +431,7 @@ static void struct_load(struct config_check *at, const struct config_schema *sch
         else
             default_load(at, f, out);
     }
-    if (schema->check && at->errors->count == wrong)
+    if (schema->check && !at->unread && at->errors->count == wrong)
         schema->check(at, out);
 }
 
@@ -448,6 +449,7 @@ int config_load(const char *file, const char *text, size_t len, const struct con
     config_path_init(&at.path);
     memset(out, 0, schema->size);
     at.node = config_tree_parse(file, text, len, tree_arena, errors);
+    at.unread = errors->count != wrong;
     if (at.node && at.node->kind == CONFIG_KIND_MAP)
         struct_load(&at, schema, out);
     else if (at.node && at.node->kind != CONFIG_KIND_BAD)

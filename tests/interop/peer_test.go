@@ -157,7 +157,9 @@ type packetPump struct {
 }
 
 func newPacketPump(device wgtun.Device) *packetPump {
-	pump := &packetPump{Device: device, out: make(chan []byte, 1024)}
+	// more than gVisor ever has in flight (6 MiB): a queue of 1024 lost the last 500 segments of a stream, after which gVisor
+	// (with its RACK, which stock nodes have off) sends two segments a retransmission timeout, for minutes
+	pump := &packetPump{Device: device, out: make(chan []byte, 16384)}
 	go func() {
 		for {
 			buffer, sizes := [][]byte{make([]byte, 1500)}, []int{0}
