@@ -538,6 +538,13 @@ static const char *age_text(uint64_t wall_ns, char out[32])
     return out;
 }
 
+/* give_back - what filling a table took besides: indexes it outgrew, and texts. Nobody reads it yet. */
+static void give_back(struct route_table *table)
+{
+    route_table_reclaim(table, SIZE_MAX);
+    malloc_trim(0);
+}
+
 /* start_cold - with what is kept, so that visitors are served before the feed has answered */
 static int start_cold(struct feed_host *h, const struct ingress_config *config)
 {
@@ -554,6 +561,7 @@ static int start_cold(struct feed_host *h, const struct ingress_config *config)
     if (*h->state_dir)
         rc = feed_store_load(h->state_dir, h->table, &h->on_disk);
     if (rc == 0) {
+        give_back(h->table);
         h->cold = true;
         log_info("feed", "event=cold_start nodes=%zu age=\"%s\" revision=%llu", route_node_count(h->table),
                  age_text(h->on_disk.wall_ns, age), (unsigned long long)h->on_disk.revision);
@@ -591,7 +599,7 @@ int feed_host_start(struct feed_host *h, const struct ingress_config *config, st
 
     if (rc != 0)
         return rc;
-    malloc_trim(0);
+    give_back(h->table);
     h->config = config;
     if (!use_table(h, "feed"))
         return ERR_NOMEM;
