@@ -4,6 +4,7 @@
  *      CALL_IF(name, arg, mask, value, why)  when (argument `arg` & mask) == value, of its low 32 bits: every argument
  *                                            asked about is an int or a word of flags
  *      REFUSE(name, error, why)              fails with that error, and the caller goes another way
+ *      REFUSE_IF(name, …, value, error, why)  the same, as CALL_IF
  *
  * A call may stand several times; the first line that fits decides. One that stands nowhere ends the process. What is
  * not here is the point: no socket, bind or connect (but see SANDBOX_CALLS_TO_DIAL), no exec, no new process, no signal to another process, no memory
@@ -103,9 +104,11 @@
 
 /* Only where the feed comes over the network, which the server then asks for itself. With these a taken-over server can
  * connect to whatever the machine can: see docs/threat-model.md. */
-#define SANDBOX_CALLS_TO_DIAL(CALL, CALL_IF)                                                                           \
+#define SANDBOX_CALLS_TO_DIAL(CALL, CALL_IF, REFUSE_IF)                                                                \
     CALL_IF(socket, 0, ~0u, AF_INET, "to the feed's server, to name servers; c-ares sorts addresses by asking routes") \
     CALL_IF(socket, 0, ~0u, AF_INET6, "likewise")                                                                      \
+    REFUSE_IF(socket, 0, ~0u, AF_UNIX, EAFNOSUPPORT, "libc: the interface of a link-local name server; nscd")          \
+    REFUSE_IF(socket, 0, ~0u, AF_NETLINK, EAFNOSUPPORT, "likewise")                                                    \
     CALL(connect, "likewise")                                                                                          \
     CALL(getsockname, "which address a route would use")                                                               \
     CALL(getpeername, "which of a host's addresses answered")                                                          \

@@ -4,7 +4,7 @@
  *      A = number of the call
  *      A == CALL?      yes: allow
  *      A == CALL_IF?   yes: A = argument & mask; A == value? yes: allow. Then A = number again, for lines to come
- *      A == REFUSE?    yes: its error
+ *      A == REFUSE?    yes: its error. REFUSE_IF: as CALL_IF
  *      trap
  *
  * What it traps meets on_denied, which says what it was before the process ends: with "kill" in its place an operator
@@ -46,16 +46,11 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "an argument's low word
 
 #define X32_CALL 0x40000000u /* the bit that marks x86-64's calls with 32-bit pointers */
 
-enum rule_kind {
-    RULE_ALLOW = 0,
-    RULE_ALLOW_IF,
-    RULE_REFUSE,
-};
-
 struct rule {
     uint32_t number;
-    enum rule_kind kind;
-    uint32_t arg, mask, value; /* of ALLOW_IF; value also the error of REFUSE */
+    uint32_t action; /* what the kernel then does */
+    bool looks;      /* at an argument: only if it has the value */
+    uint32_t arg, mask, value;
 };
 
 struct program {
@@ -87,36 +82,37 @@ static void verdict(struct program *p, uint32_t action)
 
 static void add_rule(struct program *p, const struct rule *rule)
 {
-    switch (rule->kind) {
-    case RULE_ALLOW:
+    if (!rule->looks) {
         unless_equal_skip(p, rule->number, 1);
-        verdict(p, SECCOMP_RET_ALLOW);
-        break;
-    case RULE_REFUSE:
-        unless_equal_skip(p, rule->number, 1);
-        verdict(p, SECCOMP_RET_ERRNO | rule->value);
-        break;
-    case RULE_ALLOW_IF:
-        unless_equal_skip(p, rule->number, 5);
-        load(p, offsetof(struct seccomp_data, args) + rule->arg * sizeof(uint64_t));
-        emit(p, BPF_ALU | BPF_AND | BPF_K, 0, 0, rule->mask);
-        unless_equal_skip(p, rule->value, 1);
-        verdict(p, SECCOMP_RET_ALLOW);
-        load(p, offsetof(struct seccomp_data, nr));
-        break;
+        verdict(p, rule->action);
+        return;
     }
+    unless_equal_skip(p, rule->number, 5);
+    load(p, offsetof(struct seccomp_data, args) + rule->arg * sizeof(uint64_t));
+    emit(p, BPF_ALU | BPF_AND | BPF_K, 0, 0, rule->mask);
+    unless_equal_skip(p, rule->value, 1);
+    verdict(p, rule->action);
+    load(p, offsetof(struct seccomp_data, nr));
 }
 
 size_t sandbox_filter_build(struct sock_filter out[SANDBOX_FILTER_MAX], uint32_t self, bool dials)
 {
-#define CALL(name, why)                       {SYS_##name, RULE_ALLOW, 0, 0, 0},
-#define CALL_IF(name, arg, mask, value, why)  {SYS_##name, RULE_ALLOW_IF, arg, (uint32_t)(mask), (uint32_t)(value)},
-#define REFUSE(name, error, why)              {SYS_##name, RULE_REFUSE, 0, 0, error},
+#define ALLOW                    SECCOMP_RET_ALLOW
+#define ERROR(error)             (SECCOMP_RET_ERRNO | (error))
+#define IF(arg, mask, value)     true, arg, (uint32_t)(mask), (uint32_t)(value)
+#define CALL(name, why)          {SYS_##name, ALLOW, false, 0, 0, 0},
+#define REFUSE(name, error, why) {SYS_##name, ERROR(error), false, 0, 0, 0},
+#define CALL_IF(name, arg, mask, value, why)          {SYS_##name, ALLOW, IF(arg, mask, value)},
+#define REFUSE_IF(name, arg, mask, value, error, why) {SYS_##name, ERROR(error), IF(arg, mask, value)},
     const struct rule rules[] = {SANDBOX_CALLS(CALL, CALL_IF, REFUSE)};
-    static const struct rule dial_rules[] = {SANDBOX_CALLS_TO_DIAL(CALL, CALL_IF)};
+    static const struct rule dial_rules[] = {SANDBOX_CALLS_TO_DIAL(CALL, CALL_IF, REFUSE_IF)};
+#undef ALLOW
+#undef ERROR
+#undef IF
 #undef CALL
-#undef CALL_IF
 #undef REFUSE
+#undef CALL_IF
+#undef REFUSE_IF
     struct program p = {.code = out};
 
     load(&p, offsetof(struct seccomp_data, arch));
@@ -142,7 +138,7 @@ static int install(struct sock_filter *code, size_t len)
 
 int sandbox_filter_no_io_uring(void)
 {
-    static const struct rule rule = {SYS_io_uring_setup, RULE_REFUSE, 0, 0, ENOSYS};
+    static const struct rule rule = {SYS_io_uring_setup, SECCOMP_RET_ERRNO | ENOSYS, false, 0, 0, 0};
     struct sock_filter code[SANDBOX_FILTER_MAX];
     struct program p = {.code = code};
 
