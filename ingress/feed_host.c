@@ -293,7 +293,7 @@ static void keep_if_due(struct feed_host *h, ts_t now)
 static void on_tidy(struct loop_timer *t, ts_t now)
 {
     struct feed_host *h = container_of(t, struct feed_host, tidy);
-    uint64_t limit = h->config ? h->config->feed.stale_limit_ns : 0;
+    uint64_t limit = h->config->feed.stale_limit_ns;
     struct feed_report report;
 
     route_table_reclaim(h->table, TIDY_ROWS);

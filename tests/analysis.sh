@@ -46,7 +46,7 @@ analyzer() {
 # style is left to readers; a system header it can't find tells nothing
 cppcheck_all() {
     cppcheck -j"$jobs" --quiet --std=c11 --enable=warning,performance,portability --inline-suppr -I. -D_GNU_SOURCE \
-        '-DFUNNEL_VERSION="analysis"' -D__x86_64__ --suppress=missingInclude --suppress=missingIncludeSystem \
+        '-DFUNNEL_VERSION="analysis"' -D__x86_64__ -D__cppcheck__ --suppress=missingInclude --suppress=missingIncludeSystem \
         --template='{file}:{line}:{column}: {severity}: {message} [{id}]' "${files[@]}" 2>&1
 }
 

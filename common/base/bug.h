@@ -37,6 +37,10 @@ uint64_t bug_warn_count(void);
 /* MIN, MAX - each argument is evaluated once, as the common type of both. Not for constant expressions. */
 #undef MIN
 #undef MAX
+#ifdef __cppcheck__ /* version 2.10 can't read a statement inside an initializer */
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#else
 #define MIN(a, b) BUG_PICK_(<, a, b, __COUNTER__)
 #define MAX(a, b) BUG_PICK_(>, a, b, __COUNTER__)
 #define BUG_PICK_(op, a, b, n) BUG_PICK_NAMED_(op, a, b, BUG_JOIN_(a_, n), BUG_JOIN_(b_, n))
@@ -48,6 +52,7 @@ uint64_t bug_warn_count(void);
     }))
 #define BUG_JOIN_(a, b)  BUG_JOIN2_(a, b)
 #define BUG_JOIN2_(a, b) a##b
+#endif
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -94,12 +94,14 @@ static int read_endpoints(const json_t *list, struct netmap_node *out, unsigned 
         if (!known)
             found[count++] = at;
     }
-    struct addrport *copy = count ? malloc(count * sizeof(*copy)) : NULL;
+    struct addrport *copy = NULL;
 
-    if (count && !copy)
-        return ERR_NOMEM;
-    if (count)
+    if (count) {
+        copy = malloc(count * sizeof(*copy));
+        if (!copy)
+            return ERR_NOMEM;
         memcpy(copy, found, count * sizeof(*copy));
+    }
     free(out->endpoints);
     out->endpoints = copy;
     out->endpoints_count = count;

@@ -4,11 +4,12 @@
  *      CALL_IF(name, arg, mask, value, why)  when (argument `arg` & mask) == value, of its low 32 bits: every argument
  *                                            asked about is an int or a word of flags
  *      REFUSE(name, error, why)              fails with that error, and the caller goes another way
- *      REFUSE_IF(name, …, value, error, why)  the same, as CALL_IF
+ *      REFUSE_IF(name, …, value, error, why) the same, as CALL_IF
  *
  * A call may stand several times; the first line that fits decides. One that stands nowhere ends the process. What is
- * not here is the point: no socket, bind or connect (but see SANDBOX_CALLS_TO_DIAL), no exec, no new process, no signal to another process, no memory
- * that can be executed, no mount, no namespace, no io_uring (which would do all of that without asking).
+ * not here is the point: no socket, bind or connect (but see SANDBOX_CALLS_TO_DIAL), no exec, no new process, no signal
+ * to another process, no memory that can be executed, no mount, no namespace, no io_uring (which would do all of that
+ * without asking).
  *
  * The list was made by tracing the end-to-end tests on both sides of sandbox_enter, and by reading what libuv, glibc
  * and the sanitizers do on paths that no test takes (errors, other kernels, other versions). The first lines are the
