@@ -21,6 +21,7 @@
 #define TIDY_NS       (10 * TS_MS)  /* rows nobody reads any more are freed as often, while there are some */
 #define TIDY_ROWS     2000
 #define STALE_LOOK_NS TS_S
+#define SAID_AT_ONCE  20            /* log lines that a source causes; then one a second */
 #define KEEP_NS       (10 * TS_S)   /* between two maps written to disk; a withdrawal does not wait for it */
 
 /* what a file was when it was read: another one is another feed */
@@ -81,6 +82,7 @@ struct feed_host {
     uint64_t keep_changes, disk_changes; /* what they are made of: feed_map's counts */
     uint64_t keep_revoked, disk_revoked;
     ts_t keep_at;
+    struct log_limit said;    /* of what the source says of itself */
     bool cold;                /* the map came from disk, and the feed has not spoken yet */
 };
 
@@ -98,9 +100,10 @@ static void say(struct feed_host *h, enum feed_source_state state, const char *e
 static void on_say(void *ctx, const struct feed_source_status *status, ts_t now)
 {
     struct feed_host *h = ctx;
+    unsigned long unsaid;
 
-    (void)now;
-    if (h->status.state != status->state || strcmp(h->status.error, status->error) != 0)
+    if ((h->status.state != status->state || strcmp(h->status.error, status->error) != 0) &&
+        log_allowed(&h->said, now, &unsaid))
         log_at(*status->error ? LOG_WARN : LOG_INFO, "feed", "event=source state=%s where=\"%s\"%s%s%s",
                feed_source_state_name(status->state), status->where, *status->error ? " error=\"" : "", status->error,
                *status->error ? "\"" : "");
@@ -511,6 +514,7 @@ struct feed_host *feed_host_new(struct loop *loop, struct workers *workers, stru
     h->listener = *listener;
     h->sink = (struct feed_sink){.take = on_take, .say = on_say, .ctx = h};
     h->status.retry_at = TS_NEVER;
+    bucket_init(&h->said.bucket, 1, SAID_AT_ONCE);
     loop_timer_init(&h->look, on_look);
     loop_timer_init(&h->slice, on_slice);
     loop_timer_init(&h->tidy, on_tidy);

@@ -20,6 +20,8 @@
 #define INPUT_BYTES     16384
 #define CONNECT_NS      (15 * TS_S)
 #define STEPS_A_TURN    1000 /* then other work gets its turn */
+#define SAID_AT_ONCE    20   /* log lines that the server causes; then one a second */
+#define IDENTITY_NS     TS_S /* between two identities: each costs every worker something */
 
 struct tailnet {
     struct loop *loop;
@@ -42,6 +44,9 @@ struct tailnet {
     size_t out_len, out_at;
     struct tailnet_identity identity; /* as last told; its keys point into control */
     uint8_t told_key[TAILNET_KEY_BYTES];
+    ts_t identity_at; /* not before */
+    bool identity_due;
+    struct log_limit said;
     ts_t heartbeat_at; /* of the server's last sign of life that the map of nodes was told of */
     bool ended;
 };
@@ -118,17 +123,12 @@ static void say(struct tailnet *t, ts_t now)
         snprintf(s->error, sizeof(s->error), "an administrator has to approve this ingress");
     else
         snprintf(s->error, sizeof(s->error), "%.*s", (int)sizeof(s->error) - 1, trouble);
-    switch (state) {
-    case CONTROL_NEEDS_LOGIN:
-    case CONTROL_NEEDS_APPROVAL:
-    case CONTROL_REFUSED:
-        log_warn("tailnet", "event=%s server=%s note=\"%s\"", control_state_name(state), s->where, s->error);
-        break;
-    default:
-        log_info("tailnet", "event=%s server=%s%s%s%s", control_state_name(state), s->where,
-                 *s->error ? " note=\"" : "", s->error, *s->error ? "\"" : "");
-        break;
-    }
+    bool human = state == CONTROL_NEEDS_LOGIN || state == CONTROL_NEEDS_APPROVAL || state == CONTROL_REFUSED;
+    unsigned long unsaid;
+
+    if (log_allowed(&t->said, now, &unsaid))
+        log_at(human ? LOG_WARN : LOG_INFO, "tailnet", "event=%s server=%s%s%s%s", control_state_name(state), s->where,
+               *s->error ? " note=\"" : "", s->error, *s->error ? "\"" : "");
     t->events.sink.say(t->events.sink.ctx, s, now);
     if (t->events.state)
         t->events.state(t->events.ctx, state, now);
@@ -167,14 +167,19 @@ static void tell_identity(struct tailnet *t, ts_t now)
     if (is->key && crypto_equal(t->told_key, keys->node, sizeof(t->told_key)) && is->addrs_count == count &&
         same_addrs(is, self))
         return;
+    t->identity_due = now < t->identity_at;
+    if (t->identity_due)
+        return; /* with a later turn */
     memcpy(t->told_key, keys->node, sizeof(t->told_key));
     is->key = keys->node;
     is->previous = crypto_is_zero(keys->previous, sizeof(keys->previous)) ? NULL : keys->previous;
     is->addrs_count = count;
     memcpy(is->addrs, self->addresses, count * sizeof(struct addr));
-    char text[ADDR_STR];
+    char text[ADDR_STR], name[LOG_QUOTE];
 
-    log_info("tailnet", "event=identity name=%s address=%s", self->name, addr_format(&self->addresses[0], text));
+    t->identity_at = ts_add(now, IDENTITY_NS);
+    log_info("tailnet", "event=identity name=%s address=%s", log_quote(name, sizeof(name), self->name, strlen(self->name)),
+             addr_format(&self->addresses[0], text));
     t->events.identity(t->events.ctx, is, now);
 }
 
@@ -299,7 +304,7 @@ static void turn(struct tailnet *t, ts_t now)
             close_stream(t);
         if (flags & CONTROL_MAP)
             look_at_map(t, now);
-        if (flags & CONTROL_KEYS)
+        if (flags & CONTROL_KEYS || t->identity_due)
             tell_identity(t, now);
         if (flags & CONTROL_STATE)
             say(t, now);
@@ -311,7 +316,9 @@ static void turn(struct tailnet *t, ts_t now)
     } while (flags);
     if (t->lacking)
         apply_policy(t);
-    loop_timer_arm(t->loop, &t->timer, ts_min(control_deadline(t->control), feed_tailnet_deadline(t->feed)));
+    ts_t next = ts_min(control_deadline(t->control), feed_tailnet_deadline(t->feed));
+
+    loop_timer_arm(t->loop, &t->timer, ts_min(next, t->identity_due ? t->identity_at : TS_NEVER));
     hand_steps_over(t, now);
     pass_heartbeat(t, now);
     if (t->ended) {
@@ -450,6 +457,7 @@ struct tailnet *tailnet_new(struct loop *loop, struct resolver *resolver, struct
     t->events = *events;
     t->source.go_on = on_go_on;
     loop_timer_init(&t->timer, on_timer);
+    bucket_init(&t->said.bucket, 1, SAID_AT_ONCE);
     BUG_ON(url_parse(config->url, strlen(config->url), &t->url)); /* the config's check */
     snprintf(t->status.where, sizeof(t->status.where), "%s", config->url);
     rng_fill(rng, &t->seed, sizeof(t->seed));

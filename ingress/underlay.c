@@ -20,7 +20,7 @@
 #define STUN_BUSY_MIN_NS   (20 * TS_S) /* a fresh look this often while somebody is sent to … */
 #define STUN_BUSY_SPAN_NS  (6 * TS_S)  /* … up to so much later, by chance */
 #define STUN_IDLE_NS       (300 * TS_S)
-#define CERT_PIN           "sha256-raw:"
+#define SAID_AT_ONCE       20 /* log lines that relays cause; then one a second */
 
 /* a connection to a relay */
 struct stream {
@@ -54,6 +54,7 @@ struct underlay {
     bool online, checked; /* checked: a round of netcheck is through */
     ts_t check_at;        /* the next round */
     uint64_t relayed_in, relayed_out, lost;
+    struct log_limit said; /* of what relays say */
 };
 
 /* ---- mail to workers ---- */
@@ -101,6 +102,7 @@ static void on_relay_event(struct underlay *u, uint16_t region, const struct der
 {
     char quoted[LOG_QUOTE];
     struct endpoint from;
+    unsigned long unsaid;
 
     switch (event->kind) {
     case DERP_EVENT_PACKET:
@@ -118,12 +120,13 @@ static void on_relay_event(struct underlay *u, uint16_t region, const struct der
         paths_gone(u->paths, event->key, region, now);
         break;
     case DERP_EVENT_HEALTH:
-        if (event->text[0])
-            log_warn("relay", "event=health region=%u says=%s", region,
-                     log_quote(quoted, sizeof(quoted), event->text, strlen(event->text)));
+        if (event->text[0] && log_allowed(&u->said, now, &unsaid))
+            log_warn("relay", "event=health region=%u says=%s unsaid=%lu", region,
+                     log_quote(quoted, sizeof(quoted), event->text, strlen(event->text)), unsaid);
         break;
     case DERP_EVENT_RESTARTING:
-        log_info("relay", "event=restarting region=%u", region);
+        if (log_allowed(&u->said, now, &unsaid))
+            log_info("relay", "event=restarting region=%u unsaid=%lu", region, unsaid);
         break;
     case DERP_EVENT_FAILED:
         log_warn("relay", "event=failed region=%u error=%s", region,
@@ -191,18 +194,6 @@ static const struct secure_stream_events stream_events = {.connected = on_stream
                                                           .writable = on_stream_writable,
                                                           .closed = on_stream_closed};
 
-static bool unhex(const char *text, uint8_t *out, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        unsigned byte;
-
-        if (sscanf(text + 2 * i, "%2x", &byte) != 1)
-            return false;
-        out[i] = (uint8_t)byte;
-    }
-    return text[2 * len] == 0;
-}
-
 /* whom the certificate must be for, or which one it must be */
 static bool set_verify(const struct derp_node *node, struct secure_stream_to *to)
 {
@@ -210,9 +201,11 @@ static bool set_verify(const struct derp_node *node, struct secure_stream_to *to
         to->verify = SECURE_STREAM_UNVERIFIED;
         return true;
     }
-    if (strncmp(node->cert_name, CERT_PIN, strlen(CERT_PIN)) == 0) {
+    enum derp_pin pin = derp_node_pin(node, to->pin);
+
+    if (pin != DERP_PIN_NONE) {
         to->verify = SECURE_STREAM_PINNED;
-        return unhex(node->cert_name + strlen(CERT_PIN), to->pin, sizeof(to->pin));
+        return pin == DERP_PIN_SET;
     }
     to->verify_name = node->cert_name[0] ? node->cert_name : NULL;
     return true;
@@ -631,6 +624,7 @@ struct underlay *underlay_new(const struct underlay_config *config, ts_t now)
     if (u->config.endpoints_count > 0)
         memcpy(u->endpoints, config->endpoints, u->config.endpoints_count * sizeof(u->endpoints[0]));
     u->check_at = now;
+    bucket_init(&u->said.bucket, 1, SAID_AT_ONCE);
     for (int i = 0; i < 2; i++)
         if (first->udp_fd[i] >= 0 && udp_local(first->udp_fd[i], &local) == 0)
             u->port = local.port;

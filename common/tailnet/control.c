@@ -37,10 +37,11 @@
 #define RETRY_MAX_NS   (30 * TS_S)
 #define SETTLED_NS     (10 * TS_S)  /* a map stream that lived so long was a success */
 #define REFUSED_NS     (60 * TS_S)  /* said no for good: the operator may change his mind */
-#define SAME_URL_NS    (5 * TS_S)
+#define NEXT_URL_NS    (5 * TS_S)   /* after the first URL, the same one again or another */
 #define RATE_LIMIT_NS  (8 * TS_S)   /* 429 without a usable Retry-After */
 #define RATE_LIMIT_MAX_S 3600
 #define GOODBYE_NS     (2 * TS_S)
+#define EXCHANGED_NS   (60 * TS_S)  /* a node key lives that long, whatever the server says of its end */
 #define ROTATE_BEFORE_S 3600        /* with an auth key we don't wait until peers take us for gone */
 
 #define HEAD_BYTES_MAX  8192
@@ -96,6 +97,7 @@ struct control {
     bool saying_goodbye;
     bool expiry_tried;   /* an exchange ahead of expiry was refused: wait for the real end */
     ts_t register_at;    /* not before */
+    ts_t exchange_at;    /* not before: no exchange of the node key because it ends */
     ts_t register_deadline, map_deadline, goodbye_deadline;
     char auth_url[CONTROL_TEXT_MAX];
     bool update_wanted;
@@ -136,6 +138,7 @@ __attribute__((format(printf, 2, 3))) static void trouble(struct control *c, con
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+    control_text_clean(text); /* it may quote whoever answered */
     if (strcmp(text, c->trouble) != 0)
         c->flags |= CONTROL_STATE;
     memcpy(c->trouble, text, sizeof(text));
@@ -575,9 +578,10 @@ static void post_log_out(struct control *c)
 
 /* ---- deciding ---- */
 
-static void registered(struct control *c, const struct control_answer *answer)
+static void registered(struct control *c, const struct control_answer *answer, ts_t now)
 {
     if (exchanging(c)) {
+        c->exchange_at = ts_add(now, EXCHANGED_NS);
         memcpy(c->keys.previous, c->keys.node, TAILNET_KEY_BYTES);
         memcpy(c->keys.node, c->next_node, TAILNET_KEY_BYTES);
         crypto_wipe(c->next_node, sizeof(c->next_node));
@@ -609,7 +613,7 @@ static void refused(struct control *c, const char *why, uint64_t wait_ns, ts_t n
 
 static void login_wanted(struct control *c, const char *url, ts_t now)
 {
-    c->register_at = strcmp(url, c->auth_url) == 0 ? ts_add(now, SAME_URL_NS) : now;
+    c->register_at = *c->auth_url ? ts_add(now, NEXT_URL_NS) : now;
     auth_url_set(c, url);
     state_set(c, CONTROL_NEEDS_LOGIN);
 }
@@ -645,7 +649,7 @@ static void on_registration(struct control *c, ts_t now)
     } else if (*answer.auth_url) {
         login_wanted(c, answer.auth_url, now);
     } else {
-        registered(c, &answer);
+        registered(c, &answer, now);
     }
     free(r.text);
 }
@@ -712,7 +716,7 @@ static void settle(struct control *c, ts_t now)
     if (c->phase == OPEN && !c->broken && http2_over(c->http2))
         c->broken = "the server ended the connection";
     if (c->phase == OPEN && !c->broken && !c->saying_goodbye) {
-        if (c->registered && !exchanging(c) && key_ends(c, now) && c->register_at <= now)
+        if (c->registered && !exchanging(c) && key_ends(c, now) && ts_max(c->register_at, c->exchange_at) <= now)
             begin_exchange(c, now);
         if ((!c->registered || exchanging(c)) && !c->registration.stream && c->register_at <= now)
             post_register(c, now);

@@ -122,7 +122,14 @@ char *control_body_update(const struct control_body *body)
                            json_object_set_new(all, "OmitPeers", json_true()) == 0);
 }
 
-/* copy_text - for a log line and a terminal: visible ASCII, without what would end a quotation. False: too long */
+void control_text_clean(char *text)
+{
+    for (; *text; text++)
+        if (*text < ' ' || *text > '~' || *text == '"')
+            *text = '?';
+}
+
+/* copy_text - False: too long */
 static bool copy_text(const json_t *value, char out[CONTROL_TEXT_MAX])
 {
     const char *text = json_is_string(value) ? json_string_value(value) : "";
@@ -132,9 +139,7 @@ static bool copy_text(const json_t *value, char out[CONTROL_TEXT_MAX])
     if (len >= CONTROL_TEXT_MAX)
         return false;
     memcpy(out, text, len + 1);
-    for (; *out; out++)
-        if (*out < ' ' || *out > '~' || *out == '"')
-            *out = '?';
+    control_text_clean(out);
     return true;
 }
 

@@ -28,6 +28,9 @@ struct control_answer {
     bool authorized;
 };
 
+/* control_text_clean - for a log line and a terminal: visible ASCII, without what would end a quotation; in place. */
+void control_text_clean(char *text);
+
 /* control_answer_read - a RegisterResponse. False: that is not one. Texts are cleaned of what a terminal would obey. */
 bool control_answer_read(const char *text, size_t len, struct control_answer *out);
 

@@ -7,6 +7,7 @@
 
 #define MAGIC_BYTES       8
 #define SERVER_INFO_MAX   1024 /* of its JSON: a longer one is not looked into */
+#define RATE_MAX          UINT32_MAX /* 4 GiB, and so many a second: more is no limit, and times made of it would overflow */
 
 static const uint8_t magic[MAGIC_BYTES] = {'D', 'E', 'R', 'P', 0xf0, 0x9f, 0x94, 0x91};
 static const char client_json[] = "{\"version\":2,\"CanAckPings\":true}";
@@ -57,9 +58,9 @@ static uint64_t number_of(const char *json, const char *name)
         return 0;
     at += strlen(name);
     at += strspn(at, "\": \t\r\n");
-    while (*at >= '0' && *at <= '9' && value < UINT64_MAX / 16)
+    while (*at >= '0' && *at <= '9' && value <= RATE_MAX)
         value = value * 10 + (uint64_t)(*at++ - '0');
-    return value;
+    return MIN(value, RATE_MAX);
 }
 
 bool derp_server_info_parse(const uint8_t *body, size_t len, const uint8_t shared[BOX_KEY_BYTES],

@@ -38,6 +38,15 @@ struct derp_map {
 
 /* derp_map_region - NULL: no such region. */
 const struct derp_region *derp_map_region(const struct derp_map *map, uint16_t id);
+
+/* derp_node_pin - which certificate it must be, when cert_name pins one (SHA-256 of the whole leaf). */
+#define DERP_PIN_BYTES 32
+enum derp_pin {
+    DERP_PIN_NONE = 0, /* cert_name is a name, or nothing */
+    DERP_PIN_SET,
+    DERP_PIN_BAD,      /* it should be one, and can't be read: no certificate fits */
+};
+enum derp_pin derp_node_pin(const struct derp_node *node, uint8_t out[DERP_PIN_BYTES]);
 void derp_map_deinit(struct derp_map *map); /* empty afterwards */
 
 #endif

@@ -219,6 +219,21 @@ static void users_free(struct netmap *map)
     }
 }
 
+/* claim - its key is this node's alone: a key names one node, and one that another is said to have now was renumbered.
+ * Else a server could make all keys alike, and a chain of all nodes. */
+static int claim(struct netmap *map, struct netmap_node *node, struct netmap_changes *changes)
+{
+    struct netmap_node *other = (struct netmap_node *)(uintptr_t)netmap_peer_by_key(map, node->key);
+    int rc = 0;
+
+    if (other) {
+        rc = note(changes, other->id);
+        drop(map, other);
+    }
+    map_insert(&map->keys, &node->by_key, key_hash(map, node->key));
+    return rc;
+}
+
 /* read_node - on the heap; *rc 0, ERR_INVALID (and counted as left out) or ERR_NOMEM with NULL. */
 static struct netmap_node *read_node(struct json_slice slice, unsigned *left_out, int *rc)
 {
@@ -251,9 +266,9 @@ static int put_peer(struct netmap *map, struct json_slice slice, struct netmap_c
         node_free(peer);
         return 0;
     }
+    rc = claim(map, peer, changes);
     map_insert(&map->peers, &peer->by_id, id_hash(map, peer->id));
-    map_insert(&map->keys, &peer->by_key, key_hash(map, peer->key));
-    return note(changes, peer->id);
+    return rc ? rc : note(changes, peer->id);
 }
 
 static int put_peers(struct netmap *map, struct json_slice list, struct netmap_changes *changes, unsigned *left_out)
@@ -273,47 +288,61 @@ static int put_peers(struct netmap *map, struct json_slice list, struct netmap_c
     return 0;
 }
 
+/* number_of - a decimal id; 0, which is nobody's: it is none */
+static int64_t number_of(struct json_slice text)
+{
+    char digits[24];
+    char *end;
+
+    if (text.len == 0 || text.len >= sizeof(digits))
+        return 0;
+    memcpy(digits, text.at, text.len);
+    digits[text.len] = 0;
+    int64_t id = strtoll(digits, &end, 10);
+
+    return *end ? 0 : id;
+}
+
 static int remove_peers(struct netmap *map, struct json_slice list, struct netmap_changes *changes)
 {
-    json_t *ids = list.at ? netmap_parse(list) : NULL, *value;
-    size_t i;
-    int rc = 0;
+    struct json_slices s;
+    struct json_slice id;
 
-    json_array_foreach(ids, i, value)
-    {
-        struct netmap_node *peer = find(map, json_integer_value(value));
+    if (!list.at)
+        return 0;
+    json_slices_list(&s, list);
+    while (json_slices_element(&s, &id)) {
+        struct netmap_node *peer = find(map, number_of(id));
+        int rc = peer ? note(changes, peer->id) : 0;
 
-        if (!peer)
-            continue;
-        rc = note(changes, peer->id);
         if (rc != 0)
-            break;
-        drop(map, peer);
+            return rc;
+        if (peer)
+            drop(map, peer);
     }
-    json_decref(ids);
-    return rc;
+    return 0;
 }
 
 /* {"12": true}: ids are decimal strings here, as JSON has no other keys */
 static int online_change(struct netmap *map, struct json_slice object, struct netmap_changes *changes)
 {
-    json_t *all = object.at ? netmap_parse(object) : NULL, *value;
-    const char *key;
-    int rc = 0;
+    struct json_slices s;
+    struct json_slice id, value;
 
-    json_object_foreach(all, key, value)
-    {
-        struct netmap_node *peer = find(map, strtoll(key, NULL, 10));
+    if (!object.at)
+        return 0;
+    json_slices_object(&s, object);
+    while (json_slices_member(&s, &id, &value)) {
+        struct netmap_node *peer = find(map, number_of(id));
+        bool online = json_slice_is(value, "true");
 
-        if (!peer || peer->online == json_is_true(value))
+        if (!peer || peer->online == online)
             continue;
-        peer->online = json_is_true(value);
-        rc = note(changes, peer->id);
-        if (rc != 0)
-            break;
+        peer->online = online;
+        if (note(changes, peer->id) != 0)
+            return ERR_NOMEM;
     }
-    json_decref(all);
-    return rc;
+    return 0;
 }
 
 static int patch_peer(struct netmap *map, const json_t *value, struct netmap_changes *changes, unsigned *left_out)
@@ -323,10 +352,9 @@ static int patch_peer(struct netmap *map, const json_t *value, struct netmap_cha
     if (!peer)
         return 0;
     map_remove(&map->keys, &peer->by_key); /* the key may be what changes */
-    int rc = netmap_node_patch(value, peer, left_out);
+    int rc = netmap_node_patch(value, peer, left_out), claimed = claim(map, peer, changes);
 
-    map_insert(&map->keys, &peer->by_key, key_hash(map, peer->key));
-    return rc ? rc : note(changes, peer->id);
+    return rc ? rc : claimed ? claimed : note(changes, peer->id);
 }
 
 static int patch_peers(struct netmap *map, struct json_slice list, struct netmap_changes *changes, unsigned *left_out)
@@ -402,18 +430,26 @@ static int put_derp(struct netmap *map, struct json_slice slice, struct netmap_c
 
 static bool is_list(enum part part)
 {
-    return part == PEERS || part == PEERS_CHANGED || part == PEERS_PATCH || part == USER_PROFILES;
+    return part == PEERS || part == PEERS_REMOVED || part == PEERS_CHANGED || part == PEERS_PATCH || part == USER_PROFILES;
 }
 
-/* whether a list can be walked to its end, before anything is done */
-static bool walkable(struct json_slice list)
+/* whether a list or an object can be walked to its end, before anything is done */
+static bool walkable(enum part part, struct json_slice slice)
 {
     struct json_slices s;
-    struct json_slice value;
+    struct json_slice key, value;
 
-    json_slices_list(&s, list);
-    while (json_slices_element(&s, &value))
-        ;
+    if (part == ONLINE_CHANGE) {
+        json_slices_object(&s, slice);
+        while (json_slices_member(&s, &key, &value))
+            ;
+    } else if (is_list(part)) {
+        json_slices_list(&s, slice);
+        while (json_slices_element(&s, &value))
+            ;
+    } else {
+        return true;
+    }
     return !s.bad;
 }
 
@@ -429,7 +465,7 @@ static bool cut(const char *text, size_t len, struct frame *out)
             if (json_slice_is(key, part_names[i]) && !json_slice_is(value, "null"))
                 out->parts[i] = value;
     for (enum part i = 0; !s.bad && i < PARTS_COUNT; i++)
-        if (is_list(i) && out->parts[i].at && !walkable(out->parts[i]))
+        if (out->parts[i].at && !walkable(i, out->parts[i]))
             return false;
     return !s.bad;
 }

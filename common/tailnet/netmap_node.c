@@ -12,6 +12,8 @@
 
 json_t *netmap_parse(struct json_slice slice)
 {
+    if (slice.len > NETMAP_VALUE_MAX)
+        return NULL;
     return json_loadb(slice.at, slice.len, JSON_DECODE_ANY, NULL);
 }
 

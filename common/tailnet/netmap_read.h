@@ -7,7 +7,10 @@
 #include "common/tailnet/json_slices.h"
 #include "common/tailnet/netmap.h"
 
-/* netmap_parse - one cut-out value as a tree; NULL: it is not JSON after all, or out of memory. */
+/* A tree takes up to twenty times the memory of its text: no single value of an honest server comes near this. */
+#define NETMAP_VALUE_MAX ((size_t)1 << 20)
+
+/* netmap_parse - one cut-out value as a tree; NULL: it is not JSON after all, above NETMAP_VALUE_MAX, or out of memory. */
 json_t *netmap_parse(struct json_slice slice);
 
 /* netmap_text - a string of an object, owned by the caller: "" when it is absent, or above NETMAP_TEXT_MAX, which counts

@@ -527,11 +527,12 @@ static void add_peer(const struct netmap_node *peer, void *ctx)
         all->rc = add(&all->feed->look, peer->id);
 }
 
-/* look at every node again */
+/* look at every node again; who was still to be looked at is among them, or gone */
 static int everything(struct feed_tailnet *f, const struct netmap *netmap)
 {
     struct all all = {.feed = f};
 
+    f->look.at = f->look.count = 0;
     netmap_each_peer(netmap, add_peer, &all);
     return all.rc;
 }

@@ -82,6 +82,9 @@ struct server {
     struct request *stream;  /* the map stream */
     struct control_whereabouts heard; /* by updates */
     unsigned updates;
+    bool teasing, ending; /* on this connection: no login is enough; our key has always ended already */
+    ts_t since;           /* of the connection */
+    unsigned registrations;
 };
 
 static struct {
@@ -257,9 +260,9 @@ static void frame(json_t *all)
 static void first_frame(void)
 {
     char key[TAILNET_KEY_STR];
-    json_t *all = json_pack("{s:{s:i, s:s, s:s, s:[s], s:b}, s:o, s:{s:{s:{s:i}}}, s:[{s:i, s:s}]}", "Node", "ID", 1, "Name",
+    json_t *all = json_pack("{s:{s:i, s:s, s:s, s:[s], s:b, s:b}, s:o, s:{s:{s:{s:i}}}, s:[{s:i, s:s}]}", "Node", "ID", 1, "Name",
                             "us.tail.example.", "Key", tailnet_key_format(TAILNET_KEY_NODE, w.server.client_node, key),
-                            "Addresses", "100.64.0.1/32", "MachineAuthorized", 1, "Peers", peers_json(), "DERPMap",
+                            "Addresses", "100.64.0.1/32", "MachineAuthorized", 1, "Expired", (int)(!calm() && w.server.ending), "Peers", peers_json(), "DERPMap",
                             "Regions", "1", "RegionID", 1, "UserProfiles", "ID", 7, "LoginName", "a@b");
 
     BUG_ON(!all);
@@ -271,9 +274,24 @@ static void first_frame(void)
 
 /* ---- the server's tailnet changes ---- */
 
+/* that no other node has */
+static uint8_t fresh_key(void)
+{
+    bool taken;
+    uint8_t key;
+
+    do {
+        key = (uint8_t)between(1, 250);
+        taken = false;
+        for (size_t i = 0; i < NODES_MAX; i++)
+            taken |= w.nodes[i].there && w.nodes[i].key == key;
+    } while (taken);
+    return key;
+}
+
 static void randomize(struct node *n)
 {
-    n->key = (uint8_t)between(1, 250);
+    n->key = fresh_key();
     n->disco = (uint8_t)between(0, 250);
     n->home = (unsigned)between(0, 3);
     n->port = (unsigned)between(1, 65535);
@@ -298,7 +316,7 @@ static void patch(struct node *n)
         json_object_set_new(change, "Endpoints", json_pack("[s]", text));
     }
     if (dice(2000)) {
-        n->key = (uint8_t)between(1, 250);
+        n->key = fresh_key();
         json_object_set_new(change, "Key", key_json(TAILNET_KEY_NODE, n->key));
     }
     if (dice(3000)) {
@@ -410,6 +428,9 @@ static void on_register(struct request *r, const json_t *body)
     struct server *s = &w.server;
     uint8_t old[32];
 
+    /* whatever it says: no more than a few at once on one connection, then one each five seconds */
+    s->registrations++;
+    expect(s->registrations <= 6 + ts_since(w.now, s->since) / (5 * TS_S), "a circle of registrations");
     if (!calm() && dice(800)) {
         answer(r, "429", dice(5000) ? "3" : NULL, "slow down", false);
     } else if (!calm() && dice(800)) {
@@ -420,6 +441,11 @@ static void on_register(struct request *r, const json_t *body)
         answer(r, "200", NULL, "{\"NodeKeyExpired\":true}", false);
     } else if (!calm() && dice(1000) && !json_object_get(body, "Followup")) {
         answer(r, "200", NULL, "{\"AuthURL\":\"https://c.example/login\"}", false);
+    } else if (!calm() && w.server.teasing) { /* another URL whenever it is asked */
+        char text[100];
+
+        snprintf(text, sizeof(text), "{\"AuthURL\":\"https://c.example/login/%llu\"}", (unsigned long long)w.now);
+        answer(r, "200", NULL, text, false);
     } else {
         expect(key_in(body, "NodeKey", TAILNET_KEY_NODE, s->client_node), "a registration without a node key");
         expect(!key_in(body, "OldNodeKey", TAILNET_KEY_NODE, old) || memcmp(old, s->client_node, 32) != 0,
@@ -771,6 +797,10 @@ static void client_turn(void)
                 cut(false);
                 w.connected = true;
                 w.connections++;
+                w.server.teasing = dice(1000);
+                w.server.ending = dice(1000);
+                w.server.since = w.now;
+                w.server.registrations = 0;
                 control_connected(w.control, w.now);
             } else {
                 control_closed(w.control, "refused", w.now);

@@ -65,6 +65,20 @@ static void test_login(void **state)
     json_decref(all);
 }
 
+/* numbers that nobody means are cut to what can be reckoned with */
+static void test_huge_rate(void **state)
+{
+    static const char json[] = "{\"TokenBucketBytesPerSecond\":18446744073709551615,\"TokenBucketBytesBurst\":99999999999999999999}";
+    uint8_t body[BOX_NONCE_BYTES + BOX_TAG_BYTES + sizeof(json)] = {0}, shared[BOX_KEY_BYTES] = {1};
+    struct derp_server_info got;
+
+    (void)state;
+    box_seal(body + BOX_NONCE_BYTES, (const uint8_t *)json, sizeof(json) - 1, body, shared);
+    assert_true(derp_server_info_parse(body, sizeof(body) - 1, shared, &got));
+    assert_int_equal(got.bytes_per_s, UINT32_MAX);
+    assert_int_equal(got.bytes_burst, UINT32_MAX);
+}
+
 static void test_packets(void **state)
 {
     (void)state;
@@ -100,7 +114,7 @@ static void test_too_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_login),
+        cmocka_unit_test(test_login), cmocka_unit_test(test_huge_rate),
         cmocka_unit_test(test_packets),
         cmocka_unit_test(test_too_long),
     };

@@ -298,10 +298,38 @@ static void test_asides(void **state)
     assert_int_equal(w->asides.control_time, 1893456001);
 }
 
+static void test_pin(void **state)
+{
+    static const struct {
+        const char *name;
+        enum derp_pin is;
+    } pins[] = {
+        {"", DERP_PIN_NONE},
+        {"relay.example", DERP_PIN_NONE},
+        {"sha256-raw:", DERP_PIN_BAD},
+        {"sha256-raw:00112233445566778899aabbccddeeff00112233445566778899aabbccddeef", DERP_PIN_BAD},
+        {"sha256-raw:00112233445566778899aabbccddeeff00112233445566778899aabbccddeefff", DERP_PIN_BAD},
+        {"sha256-raw: 0112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", DERP_PIN_BAD},
+        {"sha256-raw:0x112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", DERP_PIN_BAD},
+        {"sha256-raw:00112233445566778899AABBccddeeff00112233445566778899aabbccddeeff", DERP_PIN_SET},
+    };
+    uint8_t out[DERP_PIN_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(pins); i++) {
+        char *name = strdup(pins[i].name); /* at its exact end */
+        const struct derp_node node = {.cert_name = name};
+
+        assert_int_equal(derp_node_pin(&node, out), pins[i].is);
+        free(name);
+    }
+    assert_true(out[0] == 0 && out[1] == 0x11 && out[10] == 0xaa && out[31] == 0xff);
+}
+
 /* what is no frame changes nothing */
 static void test_bad(void **state)
 {
-    static const char *const bad[] = {"", "[]", "{", "{\"Peers\":[{]}", "{\"Peers\":{}}", "{\"Peers\":[1,]}", "{\"PeersChanged\":5}",
+    static const char *const bad[] = {"", "[]", "{", "{\"Peers\":[{]}", "{\"Peers\":{}}", "{\"PeersRemoved\":{}}", "{\"PeersRemoved\":[1 2]}", "{\"OnlineChange\":[]}", "{\"OnlineChange\":{\"1\"}}", "{\"Peers\":[1,]}", "{\"PeersChanged\":5}",
                                       "{\"Node\":{\"ID\":0}}", "{\"Node\":{\"ID\":1,}}", "{\"Node\":[]}"};
     struct world *w = *state;
 
@@ -312,6 +340,67 @@ static void test_bad(void **state)
         assert_int_equal(w->changes.count, 0);
         assert_int_equal(netmap_peers_count(w->map), 1);
     }
+}
+
+/* a key names one node: whoever is said to have it now */
+static void test_one_key(void **state)
+{
+    struct world *w = *state;
+    uint8_t key[TAILNET_KEY_BYTES];
+
+    memset(key, 0xbb, sizeof(key));
+    frame(w, "{" SELF ",\"Peers\":[{\"ID\":2,\"Key\":\"" KEY("bb") "\"},{\"ID\":3,\"Key\":\"" KEY("cc") "\"}]}", true);
+    frame(w, "{\"PeersChanged\":[{\"ID\":4,\"Key\":\"" KEY("bb") "\"}]}", false);
+    assert_int_equal(netmap_peers_count(w->map), 2);
+    assert_null(netmap_peer(w->map, 2));
+    assert_int_equal(netmap_peer_by_key(w->map, key)->id, 4);
+    assert_true(noted(w, 2) && noted(w, 4));
+    frame(w, "{\"PeersChangedPatch\":[{\"NodeID\":3,\"Key\":\"" KEY("bb") "\"}]}", false);
+    assert_int_equal(netmap_peers_count(w->map), 1);
+    assert_int_equal(netmap_peer_by_key(w->map, key)->id, 3);
+    assert_true(noted(w, 3) && noted(w, 4));
+}
+
+/* many nodes with one key would be one chain, walked for each */
+static void test_all_one_key(void **state)
+{
+    struct world *w = *state;
+    char *text = malloc(20000 * 100), *at = text;
+
+    at += sprintf(at, "{%s,\"Peers\":[", SELF);
+    for (int i = 2; i < 20000; i++)
+        at += sprintf(at, "%s{\"ID\":%d,\"Key\":\"%s\"}", i > 2 ? "," : "", i, KEY("bb"));
+    strcpy(at, "]}");
+    frame(w, text, true);
+    assert_int_equal(netmap_peers_count(w->map), 1);
+    frame(w, text, false);
+    assert_int_equal(netmap_peers_count(w->map), 1);
+    free(text);
+}
+
+/* a value that is large by itself is not made a tree of */
+static void test_large_values(void **state)
+{
+    struct world *w = *state;
+    size_t room = (2 << 20) + 1000;
+    char *text = malloc(room), *at = text;
+
+    frame(w, "{" SELF ",\"Peers\":[{\"ID\":2,\"Key\":\"" KEY("bb") "\"}]}", true);
+    at += sprintf(at, "{\"PeersChanged\":[{\"ID\":3,\"Key\":\"%s\",\"Endpoints\":[1", KEY("cc"));
+    for (size_t i = 0; i < 1 << 19; i++)
+        at += sprintf(at, ",1");
+    sprintf(at, "]}]}");
+    frame(w, text, false);
+    assert_null(netmap_peer(w->map, 3));
+    assert_int_equal(w->asides.left_out, 1);
+    /* lists of numbers go by one by one */
+    at = text + sprintf(text, "{\"PeersRemoved\":[1");
+    for (size_t i = 0; i < 1 << 19; i++)
+        at += sprintf(at, ",1");
+    sprintf(at, ",2,\"2\",null,2.5,{}]}");
+    frame(w, text, false);
+    assert_int_equal(netmap_peers_count(w->map), 0);
+    free(text);
 }
 
 int main(void)
@@ -325,7 +414,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_patch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_node, setup, teardown),
         cmocka_unit_test_setup_teardown(test_derp, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_one_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_large_values, setup, teardown),
         cmocka_unit_test_setup_teardown(test_asides, setup, teardown),
+        cmocka_unit_test(test_pin),
         cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
     };
 
