@@ -454,10 +454,12 @@ static void map_bytes(struct control *c, const uint8_t *data, size_t len)
 
         data += used;
         len -= used;
-        if (got == 1)
+        if (got == 1) {
             frame(c, text, text_len);
-        else if (got < 0)
+            map_frames_done(&c->map_frames);
+        } else if (got < 0) {
             c->broken = got == ERR_TOO_LARGE ? "a map frame above all bounds" : "out of memory for a map frame";
+        }
     }
 }
 

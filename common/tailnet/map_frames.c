@@ -17,8 +17,7 @@ void map_frames_deinit(struct map_frames *frames)
     *frames = (struct map_frames){0};
 }
 
-/* begin - the frame before was looked at */
-static void begin(struct map_frames *frames)
+void map_frames_done(struct map_frames *frames)
 {
     if (frames->room > ROOM_KEPT)
         map_frames_deinit(frames);
@@ -45,9 +44,6 @@ static bool make_room(struct map_frames *frames, size_t upto)
 int map_frames_feed(struct map_frames *frames, const uint8_t *data, size_t len, size_t *used, const char **text,
                     size_t *text_len)
 {
-    *used = 0;
-    if (frames->head_len == sizeof(frames->head) && frames->len == le32_get(frames->head))
-        begin(frames);
     size_t n = MIN(len, sizeof(frames->head) - frames->head_len);
 
     memcpy(frames->head + frames->head_len, data, n);

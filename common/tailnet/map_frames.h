@@ -17,9 +17,13 @@ struct map_frames {
 };
 
 /* map_frames_feed - take bytes up to the end of one frame; *used <= len are taken.
- * Returns 1: a frame is whole, (*text, *text_len) until the next call; 0: more is needed; ERR_TOO_LARGE, ERR_NOMEM. */
+ * Returns 1: a frame is whole, (*text, *text_len) until map_frames_done, which comes before the next call; 0: more is
+ * needed; ERR_TOO_LARGE, ERR_NOMEM. */
 int map_frames_feed(struct map_frames *frames, const uint8_t *data, size_t len, size_t *used, const char **text,
                     size_t *text_len) __attribute__((warn_unused_result));
+/* map_frames_done - the frame was looked at: a whole map's memory is given back at once, for the next frame may be a
+ * minute away. */
+void map_frames_done(struct map_frames *frames);
 void map_frames_deinit(struct map_frames *frames); /* empty afterwards */
 
 #endif

@@ -54,8 +54,10 @@ static void play(struct play *p, const uint8_t *data, size_t size, size_t piece)
         BUG_ON(used > n || (got == 0 && used != n) || frames.room > 2 * (size + 4096));
         if (got < 0)
             break;
-        if (got == 1)
+        if (got == 1) {
             frame(p, text, len);
+            map_frames_done(&frames);
+        }
     }
     map_frames_deinit(&frames);
 }
