@@ -232,7 +232,7 @@ struct link *link_get(struct worker *worker, const struct route_node *row, int *
     if (link)
         return link;
     row = route_table_watch(worker->all->routes, row);
-    if (!row) {
+    if (!row || row->revoked) {
         *err = ERR_NOT_FOUND;
         return NULL;
     }
@@ -336,8 +336,8 @@ void links_revoked(struct worker *worker, const struct route_node *row, ts_t now
         const struct route_node *is = row_now(worker, row->id);
 
         withdraw(link, now);
-        is = is ? route_table_watch(worker->all->routes, is) : NULL; /* back already: nobody watches it yet */
-        if (!is)
+        is = is && !is->revoked ? route_table_watch(worker->all->routes, is) : NULL; /* back already: nobody watches it yet */
+        if (!is || is->revoked)
             remove_node(link, now);
         else if (is != link->row)
             renew(link, is, now);

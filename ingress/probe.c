@@ -118,6 +118,8 @@ static void describe_owner(struct text *t, const struct route_owner *owner, cons
     }
     say(t, "; administrator %s, node %s", node->admin ? "yes" : "no", consents[node->consent]);
     say_expiry(t, node->expires, unix_now);
+    if (node->revoked)
+        say(t, "; withdrawn by the feed");
     if (owner->rule->target)
         say(t, "; offered as %s:%u", owner->rule->target, (unsigned)owner->rule->target_port);
 }

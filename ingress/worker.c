@@ -132,8 +132,8 @@ static void accept_half(struct worker *worker, const struct wg_half *half, ts_t 
 {
     const struct route_node *row = route_node_by_key(worker_routes(worker), half->static_public);
 
-    /* a node that has not opted in may have a session all the same: it is offered nothing */
-    if (!row || !identity_has_key(generation_identity(worker->generation, row->tailnet), half->identity_public)) {
+    /* a node that has not opted in may have a session all the same: it is offered nothing. One that was withdrawn may not */
+    if (!row || row->revoked || !identity_has_key(generation_identity(worker->generation, row->tailnet), half->identity_public)) {
         worker->unknown_keys++;
         return;
     }

@@ -142,9 +142,8 @@ class Feed:
                 return [compact({"resume": asked, "version": 1}),
                         *(line for revision, line in self.history if revision > asked)], self.revision
             lines = ['{"snapshot":"begin","version":1}']
-            lines += [compact(row) for row in self.nodes.values() if not is_revoked(row)]
+            lines += [compact({"revoke": node_id} if is_revoked(row) else row) for node_id, row in self.nodes.items()]
             lines += [compact({"snapshot": "end", "revision": self.revision})]
-            lines += [compact({"revoke": node_id}) for node_id, row in self.nodes.items() if is_revoked(row)]
             return lines, self.revision
 
     def after(self, revision, timeout):

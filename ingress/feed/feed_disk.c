@@ -16,6 +16,7 @@
 #define FLAG_ADMIN     1u
 #define FLAG_KEEPALIVE 2u
 #define FLAG_PRESHARED 4u
+#define FLAG_REVOKED   8u
 
 void feed_disk_init(struct feed_disk *disk)
 {
@@ -110,7 +111,7 @@ size_t feed_disk_write_row(struct feed_disk *disk, const struct route_node *n, u
 
     put(&o, n->key, ROUTE_KEY_BYTES);
     put8(&o, (n->admin ? FLAG_ADMIN : 0) | (n->keepalive ? FLAG_KEEPALIVE : 0) |
-                 (n->preshared_key ? FLAG_PRESHARED : 0));
+                 (n->preshared_key ? FLAG_PRESHARED : 0) | (n->revoked ? FLAG_REVOKED : 0));
     put8(&o, n->consent);
     put8(&o, n->transport);
     put8(&o, n->proxy_protocol);
@@ -224,6 +225,7 @@ static bool read_row(struct in *in, struct feed_disk_row *row)
 
     n->admin = flags & FLAG_ADMIN;
     n->keepalive = flags & FLAG_KEEPALIVE;
+    n->revoked = flags & FLAG_REVOKED;
     n->consent = take_most(in, take8(in), ROUTE_CONSENT_ASK);
     n->transport = take_most(in, take8(in), ROUTE_TCP);
     n->proxy_protocol = take_most(in, take8(in), ROUTE_PROXY_V2);

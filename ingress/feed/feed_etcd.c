@@ -3,8 +3,7 @@
  *      AUTH --token--> RANGE, a page at a time, all at the revision of the first --last page--> WATCH from revision + 1
  *                        ^-------------- compacted meanwhile, or anything odd -----------------------/
  *
- *   - A deleted key is REMOVE; a value {"revoked":true} is REVOKE, told behind the snapshot if it stands in one (a
- *     snapshot has rows only).
+ *   - A deleted key is REMOVE; a value {"revoked":true} is REVOKE.
  *   - The watch asks for its member to have a leader (the gateway passes Grpc-Metadata-hasleader on), so that a member
  *     cut off from the others ends it instead of being silent.
  *   - Progress notifications move the revision on while nothing changes under the prefix. A watch may die without a
@@ -29,7 +28,6 @@
 #define PREFIX_MAX     1024
 #define TOKEN_MAX      2048
 #define BODY_MAX       8192
-#define TOMBSTONES_MAX 65536
 
 enum etcd_state {
     AUTH = 0,
@@ -53,8 +51,6 @@ struct feed_etcd {
     uint64_t at;     /* the revision of all pages; 0: first page */
     char *from;      /* the last key of the page before; the next begins behind it */
     size_t from_len;
-    char **tombstones; /* ids to revoke behind END */
-    size_t tombstones_count, tombstones_told;
     /* an answer being told */
     json_t *answer;
     json_t *list; /* kvs or events, borrowed from answer */
@@ -148,15 +144,6 @@ static void forget_answer(struct feed_etcd *e)
     forget_step(e);
 }
 
-static void forget_tombstones(struct feed_etcd *e)
-{
-    for (size_t i = 0; i < e->tombstones_count; i++)
-        free(e->tombstones[i]);
-    free(e->tombstones);
-    e->tombstones = NULL;
-    e->tombstones_count = e->tombstones_told = 0;
-}
-
 static void forget_range(struct feed_etcd *e)
 {
     free(e->from);
@@ -164,7 +151,6 @@ static void forget_range(struct feed_etcd *e)
     e->from_len = 0;
     e->at = 0;
     e->open = e->more = false;
-    forget_tombstones(e);
 }
 
 /* the end of all keys with a prefix: the prefix with its last byte one up */
@@ -286,22 +272,6 @@ static bool is_tombstone(const char *text, size_t len)
     return revoked;
 }
 
-static bool keep_tombstone(struct feed_etcd *e, const char *id, size_t len)
-{
-    if (e->tombstones_count == TOMBSTONES_MAX)
-        return false;
-    if ((e->tombstones_count & (e->tombstones_count + 1)) == 0 || !e->tombstones) {
-        size_t room = MAX((size_t)8, 2 * (e->tombstones_count + 1));
-        char **more = realloc(e->tombstones, room * sizeof(*more));
-
-        if (!more)
-            return false;
-        e->tombstones = more;
-    }
-    e->tombstones[e->tombstones_count] = strndup(id, len);
-    return e->tombstones[e->tombstones_count++] != NULL;
-}
-
 static enum feed_heard kv_step(struct feed_etcd *e, const json_t *kv, bool deleted, struct feed_op *op)
 {
     const char *key64 = json_string_value(json_object_get(kv, "key"));
@@ -326,9 +296,7 @@ static enum feed_heard kv_step(struct feed_etcd *e, const json_t *kv, bool delet
         return bad(e, "an answer with a value that is not base64");
     if (is_tombstone(e->text, text_len)) {
         op->kind = FEED_OP_REVOKE;
-        if (e->state == WATCH)
-            return FEED_HEARD_OP;
-        return keep_tombstone(e, id, op->id_len) ? FEED_HEARD_ALL : bad(e, "more revoked nodes than can be kept");
+        return FEED_HEARD_OP;
     }
     op->kind = FEED_OP_PUT;
     op->text = e->text;
@@ -383,12 +351,6 @@ static enum feed_heard tell(struct feed_etcd *e, struct feed_op *op)
         e->cluster_known = e->cluster;
         e->base.current = true;
         *op = (struct feed_op){.kind = FEED_OP_END, .revision = e->at};
-        return FEED_HEARD_OP;
-    }
-    if (e->tombstones_told < e->tombstones_count && e->base.current) {
-        const char *id = e->tombstones[e->tombstones_told++];
-
-        *op = (struct feed_op){.kind = FEED_OP_REVOKE, .id = id, .id_len = strlen(id)};
         return FEED_HEARD_OP;
     }
     if (e->progress_due) {
@@ -574,8 +536,6 @@ static bool lost(struct feed_dialect *d, unsigned status)
         snprintf(d->why, sizeof(d->why), "does it ask for a user?");
     if (status == 400 || status == 401 || status == 403) /* the token ran out, or its user was changed */
         *e->token = 0;
-    if (e->base.current && e->tombstones_told < e->tombstones_count)
-        d->revision = 0; /* END was told, and not all that belongs to it */
     forget_answer(e);
     forget_range(e);
     feed_gather_deinit(&e->gather);

@@ -1,7 +1,7 @@
 /* feed_lines.c - a stream of lines, each a JSON object (docs/feed.md, "The stream"):
  *
- *      {"snapshot":"begin","version":1}   row …   {"snapshot":"end","revision":N}   deltas …
- *      {"resume":N,"version":1}                                                     deltas …
+ *      {"snapshot":"begin","version":1}   row or revoke …   {"snapshot":"end","revision":N}   deltas …
+ *      {"resume":N,"version":1}                                                               deltas …
  *
  *      BEFORE --begin--> SNAPSHOT --end--> LIVE --begin--> SNAPSHOT …
  *         \------------------resume--------^
@@ -151,8 +151,8 @@ static enum feed_heard delta(struct feed_lines *l, enum feed_op_kind kind, const
 
     if (l->state == BEFORE)
         return bad(l, "begins with a change: a stream begins with \"snapshot\" or \"resume\"");
-    if (l->state == SNAPSHOT && (kind != FEED_OP_PUT || revision))
-        return bad(l, "inside a snapshot there are rows only");
+    if (l->state == SNAPSHOT && (kind == FEED_OP_REMOVE || revision))
+        return bad(l, "inside a snapshot there are rows and \"revoke\" only, without revisions");
     if (count != 1 + (revision != NULL))
         return bad(l, "a change has one member, and \"revision\" if there is one");
     if (kind == FEED_OP_PUT) {

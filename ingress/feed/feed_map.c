@@ -49,6 +49,7 @@ struct feed_map {
     uint32_t orders;     /* the last place in a name that was given out */
     struct staged *staged;
     size_t staged_count, staged_room, at;
+    size_t staged_nodes; /* those that are there */
     bool unknown;        /* a row of it told not even its id */
     bool lost;           /* memory ran out: it can't be put in force */
     bool forgiven;
@@ -59,6 +60,8 @@ struct feed_map {
     struct waiting *first, *last;
     uint32_t *released;  /* places whose claims changed: who waits for them is tried again */
     size_t released_count, released_room;
+    const struct route_node **tombs; /* a ring of references, the oldest first; some are no tombstones any more. NULL: none yet */
+    size_t tombs_first, tombs_count;
     struct feed_event *events;
     size_t events_first, events_count, events_room;
     struct log_limit said;
@@ -74,7 +77,7 @@ struct feed_map *feed_map_new(const struct feed_map_config *config)
     m->config = *config;
     m->serial = 1; /* 0 is the mark of who was never named */
     map_init(&m->waiting);
-    m->orders = (uint32_t)route_node_count(config->table);
+    m->orders = route_table_places(config->table);
     bucket_init(&m->said.bucket, 1, SAID_AT_ONCE);
     return m;
 }
@@ -113,7 +116,10 @@ void feed_map_free(struct feed_map *m)
         waiting_drop(m, m->first);
     while (feed_map_event(m, &event))
         route_node_put(event.node);
+    for (; m->tombs_count > 0; m->tombs_count--)
+        route_node_put(m->tombs[m->tombs_first++ % FEED_TOMBSTONES_MAX]);
     map_deinit(&m->waiting);
+    free(m->tombs);
     free(m->released);
     free(m->events);
     free(m);
@@ -127,11 +133,6 @@ const struct feed_map_stats *feed_map_stats(const struct feed_map *m)
 bool feed_map_busy(const struct feed_map *m)
 {
     return m->phase >= DROPPING;
-}
-
-void feed_map_resume(struct feed_map *m, uint64_t revision)
-{
-    m->stats.revision = revision;
 }
 
 void feed_map_forgive(struct feed_map *m)
@@ -244,10 +245,65 @@ static void leave(struct feed_map *m, const struct route_node *node, enum feed_e
     release(m, place);
 }
 
+/* bury - the row in the table is a tombstone: so many are kept, and of more the oldest leaves. False: no memory */
+static bool bury(struct feed_map *m, const struct route_node *row)
+{
+    if (!m->tombs && !(m->tombs = calloc(FEED_TOMBSTONES_MAX, sizeof(const struct route_node *))))
+        return false;
+    if (m->tombs_count == FEED_TOMBSTONES_MAX) {
+        const struct route_node *oldest = m->tombs[m->tombs_first];
+
+        m->tombs_first = (m->tombs_first + 1) % FEED_TOMBSTONES_MAX;
+        m->tombs_count--;
+        if (route_table_at(m->config.table, route_node_place(oldest)) == oldest)
+            leave(m, oldest, FEED_EVENT_REMOVED);
+        route_node_put(oldest);
+    }
+    m->tombs[(m->tombs_first + m->tombs_count++) % FEED_TOMBSTONES_MAX] = route_node_get(row);
+    return true;
+}
+
+/* withdraw - the node is withdrawn: a tombstone is left in its place, so that visitors are told so, and not brought to whoever
+ * has a wildcard above its names. It holds nothing against others. */
+static void withdraw(struct feed_map *m, const struct route_node *node)
+{
+    struct route_node closed = *node;
+    const struct route_node *was, *row;
+
+    if (node->revoked)
+        return;
+    closed.revoked = true;
+    row = route_row_new(&closed);
+    if (row && route_table_enter(m->config.table, row, &was) != 0) {
+        route_node_put(row);
+        row = NULL;
+    }
+    if (!row || !bury(m, row)) { /* without memory for it the node goes without a trace */
+        leave(m, row ? row : node, FEED_EVENT_REVOKED);
+        return;
+    }
+    m->stats.entered++;
+    m->stats.revoked++;
+    add_event(m, FEED_EVENT_REVOKED, row);
+    route_table_unwatch(m->config.table, route_node_place(row)); /* to those who are connected it is gone */
+    release(m, route_node_place(row));
+}
+
+void feed_map_resume(struct feed_map *m, uint64_t revision)
+{
+    m->stats.revision = revision;
+    for (uint32_t place = 0; place < route_table_places(m->config.table); place++) {
+        const struct route_node *row = route_table_at(m->config.table, place);
+
+        if (row && row->revoked && !bury(m, row))
+            leave(m, row, FEED_EVENT_REMOVED);
+    }
+}
+
 /* weak - what it holds, it holds until somebody else claims it */
 static bool weak(const struct feed_map *m, const struct route_node *node)
 {
-    return (m->phase >= ENTERING && *mark(m, node) != m->serial) || waiting_of(m, node->id, strlen(node->id));
+    return node->revoked || (m->phase >= ENTERING && *mark(m, node) != m->serial) || waiting_of(m, node->id, strlen(node->id));
 }
 
 struct way {
@@ -317,7 +373,7 @@ static void wait(struct feed_map *m, const struct route_node *row, const struct 
 
     tell_conflict(m, row, c, now);
     if (was && !route_node_open(row, unix_now))
-        leave(m, was, FEED_EVENT_REVOKED);
+        withdraw(m, was);
     else if (was && w)
         release(m, route_node_place(was)); /* from here on it is weak */
     if (!w) {
@@ -427,13 +483,13 @@ static void delta_put(struct feed_map *m, const struct route_node *row, uint64_t
         enter(m, row, 0, unix_now, now);
 }
 
-static void delta_leave(struct feed_map *m, const struct feed_op *op, enum feed_event_kind kind)
+static void delta_remove(struct feed_map *m, const struct feed_op *op)
 {
     const struct route_node *was = by_id(m, op->id, op->id_len);
 
     forget_waiting(m, op->id, op->id_len);
     if (was)
-        leave(m, was, kind);
+        leave(m, was, FEED_EVENT_REMOVED);
 }
 
 /* ---- snapshots ---- */
@@ -446,6 +502,7 @@ static bool stage(struct feed_map *m, const struct route_node *row, bool same)
         return false;
     }
     m->staged[m->staged_count++] = (struct staged){row, same};
+    m->staged_nodes += !row->revoked;
     return true;
 }
 
@@ -464,12 +521,38 @@ bool feed_map_take_row(struct feed_map *m, const struct route_node *row)
     return stage(m, route_node_get(was), true);
 }
 
+/* take_revoke - at any time, and at once: to withdraw a node is right whatever becomes of the snapshot that says so. In a
+ * snapshot the node is named by it, and a row of its that was staged before is not the last word. */
+static void take_revoke(struct feed_map *m, const struct feed_op *op)
+{
+    const struct route_node *was = by_id(m, op->id, op->id_len);
+    char id[ROUTE_ID_MAX + 1];
+
+    forget_waiting(m, op->id, op->id_len);
+    if (was)
+        withdraw(m, was);
+    if (m->phase != STAGING || op->id_len > ROUTE_ID_MAX)
+        return;
+    was = by_id(m, op->id, op->id_len);
+    if (was)
+        *mark(m, was) = m->serial;
+    memcpy(id, op->id, op->id_len);
+    id[op->id_len] = 0;
+    const struct route_node *row = route_row_new(&(struct route_node){.id = id, .tailnet = "", .revoked = true});
+
+    if (row)
+        stage(m, row, false);
+    else
+        m->lost = true;
+}
+
 static void snapshot_begin(struct feed_map *m)
 {
     staged_drop(m, SIZE_MAX); /* of a source that begins again without a word: none of ours does */
     m->phase = STAGING;
     m->serial++;
     m->unknown = m->lost = false;
+    m->staged_nodes = 0;
 }
 
 static void snapshot_abort(struct feed_map *m)
@@ -482,7 +565,7 @@ static void snapshot_abort(struct feed_map *m)
 static bool refused(struct feed_map *m, const struct feed_op *op, ts_t now)
 {
     size_t nodes = route_node_count(m->config.table);
-    bool back = op->revision && op->revision < m->stats.revision, empty = m->config.live && m->staged_count == 0;
+    bool back = op->revision && op->revision < m->stats.revision, empty = m->config.live && m->staged_nodes == 0;
 
     if (m->lost)
         say(m, m->stats.refusal, "refused", now, "out of memory for a snapshot of more than %zu nodes",
@@ -534,6 +617,14 @@ static void step_enter(struct feed_map *m, uint64_t unix_now, ts_t now)
         return;
     }
     forget_waiting(m, row->id, strlen(row->id));
+    if (row->revoked) {
+        const struct route_node *was = by_id(m, row->id, strlen(row->id));
+
+        if (was)
+            withdraw(m, was);
+        route_node_put(row);
+        return;
+    }
     enter(m, row, m->orders, unix_now, now);
 }
 
@@ -640,9 +731,11 @@ bool feed_map_take(struct feed_map *m, const struct feed_op *op, uint64_t unix_n
         take_put(m, op, unix_now, now);
         break;
     case FEED_OP_REMOVE:
-    case FEED_OP_REVOKE:
         if (!staging) /* a snapshot says who is there */
-            delta_leave(m, op, op->kind == FEED_OP_REVOKE ? FEED_EVENT_REVOKED : FEED_EVENT_REMOVED);
+            delta_remove(m, op);
+        break;
+    case FEED_OP_REVOKE:
+        take_revoke(m, op);
         break;
     case FEED_OP_END:
         delta = false;

@@ -12,6 +12,10 @@
  * (an opt-in taken back, expired) takes its node out all the same: no conflict keeps up a consent that is gone. Of a
  * snapshot, a holder that it no longer names does not count.
  *
+ * A node that is withdrawn (REVOKE, or a closed row that had to wait) leaves a tombstone in the table: its row, closed for
+ * good, which holds nothing against others. A PUT replaces it, REMOVE and a snapshot that does not name it take it out,
+ * and of more than FEED_TOMBSTONES_MAX the oldest goes. REVOKE counts at once, also in a snapshot that is refused.
+ *
  * A row that is not valid leaves its node as it was. If not even its id can be read, nobody is taken for absent from
  * that snapshot. A snapshot with a lower revision than the map's is refused until feed_map_forgive; with `live`, so is
  * one without any node while the map has some.
@@ -25,6 +29,7 @@
 #include "ingress/route/route_table.h"
 
 #define FEED_WAITING_MAX 1024 /* rows left out and kept; more are dropped until their next PUT */
+#define FEED_TOMBSTONES_MAX 16384
 #define FEED_MAP_TEXT    512
 
 struct feed_map;

@@ -15,7 +15,7 @@ enum feed_op_kind {
     FEED_OP_BEGIN = 1, /* a complete snapshot starts */
     FEED_OP_PUT,       /* a node, new or changed: `text` is its JSON object as docs/feed.md has it */
     FEED_OP_REMOVE,    /* node `id` is no longer in the feed: refused, its streams drain */
-    FEED_OP_REVOKE,    /* node `id` is withdrawn for good: refused at once, its streams end by config */
+    FEED_OP_REVOKE,    /* node `id` is withdrawn for good: refused at once, its streams end by config. Also in a snapshot */
     FEED_OP_END,       /* the snapshot is complete, as of `revision` */
     FEED_OP_ABORT,     /* the snapshot under way is void; the map stays as it was before BEGIN */
     FEED_OP_HEARTBEAT, /* everything up to `revision` was told, and the feed is alive */

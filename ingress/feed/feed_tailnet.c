@@ -28,6 +28,7 @@ struct entry {
     struct addr addresses[NETMAP_ADDRS_MAX];
     uint8_t addresses_count;
     ts_t absent_until;  /* TS_NEVER: it is there */
+    bool withdrawn;     /* the last word was REVOKE: the map still has its tombstone */
 };
 
 /* Ids to look at, each once or more. */
@@ -42,7 +43,7 @@ struct feed_tailnet {
     struct feed_tailnet_policy policy;
     struct map_seed seed;
     struct map entries;
-    size_t absent;
+    size_t absent, withdrawn;
     struct list gone, look; /* the gone first: their names, keys and addresses may be somebody else's now */
     enum opening opening;
     bool ready;             /* a first frame was seen */
@@ -76,6 +77,7 @@ static void drop(struct feed_tailnet *f, struct entry *e)
 {
     map_remove(&f->entries, &e->by_id);
     f->absent -= e->absent_until != TS_NEVER;
+    f->withdrawn -= e->withdrawn;
     free(e->id);
     free(e);
 }
@@ -85,6 +87,15 @@ static void absent_until(struct feed_tailnet *f, struct entry *e, ts_t at)
     f->absent -= e->absent_until != TS_NEVER;
     f->absent += at != TS_NEVER;
     e->absent_until = at;
+}
+
+static void set_withdrawn(struct feed_tailnet *f, struct entry *e, bool withdrawn)
+{
+    f->withdrawn -= e->withdrawn;
+    f->withdrawn += withdrawn;
+    e->withdrawn = withdrawn;
+    if (withdrawn)
+        e->row = 0; /* whatever it is next is another one */
 }
 
 static int add(struct list *l, int64_t id)
@@ -244,13 +255,15 @@ static void put_time(json_t *row, uint64_t seconds)
         json_object_set_new(row, "expires", json_string(text));
 }
 
-/* row_of - its JSON text; NULL: out of memory, or such a node can't be reached */
-static char *row_of(const struct feed_tailnet_policy *p, const struct netmap_node *node, json_t *names, const char *id)
+/* row_of - its JSON text; NULL: out of memory. willing: the node's half of the opt-in */
+static char *row_of(const struct feed_tailnet_policy *p, const struct netmap_node *node, json_t *names, const char *id,
+                    bool willing)
 {
     char key[TAILNET_KEY_STR];
     json_t *row = json_pack("{s:s, s:O, s:s, s:o, s:o, s:o, s:{s:b, s:b}, s:s}", "id", id, "names", names, "key",
                             tailnet_key_format(TAILNET_KEY_NODE, node->key, key), "addresses", texts_of_addresses(node),
-                            "endpoints", texts_of_endpoints(node), "ports", ports_of(p), "funnel", "admin", 1, "node", 1,
+                            "endpoints", texts_of_endpoints(node), "ports", ports_of(p), "funnel", "admin", 1, "node",
+                            willing,
                             "transport", p->tcp ? "tcp" : "peerapi");
 
     if (!row)
@@ -268,12 +281,16 @@ static char *row_of(const struct feed_tailnet_policy *p, const struct netmap_nod
     return text;
 }
 
-/* whether anything at all can be offered to the node now */
-static bool open_to(const struct feed_tailnet_policy *p, const struct netmap_node *node, uint64_t control_time)
+/* whether there is anything of it that a row could name */
+static bool reachable(const struct feed_tailnet_policy *p, const struct netmap_node *node)
 {
-    if (netmap_node_gone(node, control_time) || node->addresses_count == 0)
-        return false;
-    return p->tcp || (node->ingress_enabled && (node->peerapi4 || node->peerapi6));
+    return node->addresses_count > 0 && (p->tcp || node->peerapi4 || node->peerapi6);
+}
+
+/* the node's half: one that says no keeps its row, so that its names are refused and go to nobody else */
+static bool is_willing(const struct feed_tailnet_policy *p, const struct netmap_node *node, uint64_t control_time)
+{
+    return !netmap_node_gone(node, control_time) && (p->tcp || node->ingress_enabled);
 }
 
 /* ---- steps ---- */
@@ -352,13 +369,14 @@ static void remember(struct feed_tailnet *f, const struct netmap_node *node, con
 enum looked { NOTHING = 0, OFFERED, AGAIN, NO_MEMORY };
 
 /* the node has a row: offer it if it is another one than it had */
-static enum looked look_at_row(struct feed_tailnet *f, const struct netmap_node *node, json_t *names)
+static enum looked look_at_row(struct feed_tailnet *f, const struct netmap_node *node, json_t *names,
+                               uint64_t control_time)
 {
     struct entry *old = find(f, node->id), *other;
     char id[ID_MAX + 1];
 
     feed_id(node, id);
-    char *text = row_of(&f->policy, node, names, id);
+    char *text = row_of(&f->policy, node, names, id, is_willing(&f->policy, node, control_time));
 
     if (!text)
         return NO_MEMORY;
@@ -396,18 +414,19 @@ static enum looked look_at(struct feed_tailnet *f, const struct netmap *netmap, 
 
     if (!names)
         return NO_MEMORY;
-    if (json_array_size(names) > 0 && open_to(&f->policy, node, control_time))
-        looked = look_at_row(f, node, names);
-    else if (old)
+    if (json_array_size(names) > 0 && reachable(&f->policy, node))
+        looked = look_at_row(f, node, names, control_time);
+    else if (old && !old->withdrawn)
         looked = offer_end(f, old, FEED_OP_REVOKE) ? OFFERED : NO_MEMORY;
     json_decref(names);
     return looked;
 }
 
-/* defer - a snapshot consists of what is there: what else became known meanwhile comes after it */
+/* defer - a snapshot consists of what is there, and who is withdrawn: what else became known meanwhile comes after it */
 static bool defer(struct feed_tailnet *f, int64_t id)
 {
-    if (f->opening != SNAPSHOT_OPEN || !f->offered || f->kind == FEED_OP_PUT)
+    if (f->opening != SNAPSHOT_OPEN || !f->offered || f->kind == FEED_OP_PUT ||
+        f->kind == FEED_OP_REVOKE)
         return false;
     clear_offer(f);
     (void)add(&f->gone, id); /* out of memory: it stays until it changes again */
@@ -486,6 +505,7 @@ static void keep_entry(struct feed_tailnet *f)
     memcpy(e->addresses, f->fresh.addresses, sizeof(e->addresses));
     e->addresses_count = f->fresh.addresses_count;
     e->absent_until = TS_NEVER;
+    set_withdrawn(f, e, false);
 }
 
 void feed_tailnet_taken(struct feed_tailnet *f)
@@ -503,9 +523,11 @@ void feed_tailnet_taken(struct feed_tailnet *f)
     case FEED_OP_PUT:
         keep_entry(f);
         break;
-    default:
+    default: /* a tombstone goes when the node leaves the tailnet, or has a row again */
         e = find(f, f->fresh.node);
-        if (e)
+        if (e && f->kind == FEED_OP_REVOKE)
+            set_withdrawn(f, e, true);
+        else if (e)
             drop(f, e);
         break;
     }
@@ -623,7 +645,7 @@ void feed_tailnet_expire(struct feed_tailnet *f, ts_t now)
 
 size_t feed_tailnet_rows(const struct feed_tailnet *f)
 {
-    return f->entries.count;
+    return f->entries.count - f->withdrawn;
 }
 
 struct feed_tailnet *feed_tailnet_new(const struct feed_tailnet_policy *policy, const struct map_seed *seed)

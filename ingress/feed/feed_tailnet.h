@@ -5,7 +5,8 @@
  *
  * Both halves of the opt-in are looked at. The operator's: a node is admitted by its tags, by its user (a tagged node is
  * nobody's any more, as in Tailscale), or because the table of names says so. The node's own: with peerapi its
- * Hostinfo.IngressEnabled; with tcp nothing is asked, so there it is the listening service.
+ * Hostinfo.IngressEnabled; with tcp nothing is asked, so there it is the listening service. A node that is admitted and says no, or
+ * whose key expired, has a closed row; one that is not admitted any more is withdrawn.
  *
  * Names: <first label of its MagicDNS name>.<public suffix>, and what the table gives it. The label only of nodes in our
  * own domain, for a node that somebody shares in may be called anything; and not where the table has given the name away.

@@ -106,7 +106,7 @@ static bool expired(const struct route_node *node, uint64_t unix_now)
 
 static bool opted_in(const struct route_node *node)
 {
-    return node->admin && node->consent != ROUTE_CONSENT_NO;
+    return node->admin && node->consent != ROUTE_CONSENT_NO && !node->revoked;
 }
 
 bool route_node_open(const struct route_node *node, uint64_t unix_now)

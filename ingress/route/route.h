@@ -78,6 +78,7 @@ struct route_node {
     uint8_t addresses_count, endpoints_count;
     uint8_t shard;               /* route_shard(id); route_row_new sets it */
     bool admin;                  /* the administrator's half of the double opt-in */
+    bool revoked;                /* withdrawn: what is left is a tombstone, which keeps its names from others' wildcards */
     bool keepalive;              /* send persistent keepalives, at the config's interval */
     enum route_consent consent : 8; /* small: there may be a million nodes */
     enum route_transport transport : 8;
@@ -92,7 +93,7 @@ struct route_table;
 #define ROUTE_RESULT_MAP(X)                                                                                            \
     X(UNKNOWN_NAME, "unknown_name")             /* nobody's */                                                         \
     X(PORT_NOT_FUNNELLED, "port_not_funnelled") /* somebody's, but not on this port */                                 \
-    X(NOT_OPTED_IN, "not_opted_in")             /* the administrator or the node says no */                            \
+    X(NOT_OPTED_IN, "not_opted_in")             /* the administrator or the node says no, or it was withdrawn */                            \
     X(EXPIRED, "expired")                                                                                              \
     X(STALE, "feed_stale") /* the whole table is older than the operator allows */                                     \
     X(OK, "ok")
@@ -136,7 +137,7 @@ size_t route_explain(const struct route_table *table, const char *name, size_t l
                      struct route_owner out[ROUTE_NODES_PER_NAME]);
 
 /* route_node_open - whether both halves of the opt-in allow offers at unix_now: admin, the node not saying no, not
- * expired. */
+ * withdrawn, not expired. */
 bool route_node_open(const struct route_node *node, uint64_t unix_now);
 
 /* route_node_by_id, route_node_by_key - NULL when there is none. The key is looked up when an initiation comes from a
@@ -144,7 +145,7 @@ bool route_node_open(const struct route_node *node, uint64_t unix_now);
 const struct route_node *route_node_by_id(const struct route_table *table, const char *id, size_t len);
 const struct route_node *route_node_by_key(const struct route_table *table, const uint8_t key[ROUTE_KEY_BYTES]);
 
-/* route_node_count - how many nodes are in it. */
+/* route_node_count - how many nodes are in it, tombstones not counted. */
 size_t route_node_count(const struct route_table *table);
 
 /* route_shard - the shard of an id: FNV-1a (32 bit) folded to 8 bits by xor. It is part of every WireGuard receiver

@@ -36,6 +36,7 @@ static bool names_equal(const struct route_node *a, const struct route_node *b)
 static bool rules_equal(const struct route_node *a, const struct route_node *b)
 {
     return a->peerapi4 == b->peerapi4 && a->peerapi6 == b->peerapi6 && a->mtu == b->mtu && a->admin == b->admin &&
+           a->revoked == b->revoked &&
            a->keepalive == b->keepalive && a->consent == b->consent && a->transport == b->transport &&
            a->proxy_protocol == b->proxy_protocol && a->half_close == b->half_close &&
            a->connections_max == b->connections_max && a->expires == b->expires &&

@@ -35,7 +35,8 @@ struct route_table {
     struct route_epoch epoch;
     struct route_index names, ids, keys, addresses;
     _Atomic(struct route_chunk *) chunks[ROUTE_CHUNKS];
-    atomic_size_t count;
+    atomic_size_t count; /* nodes, without tombstones */
+    size_t bytes;        /* of all rows */
     uint32_t places; /* ever used: all rows are below */
     uint32_t free;   /* the first free place below `places`, PLACE_NONE */
     atomic_bool stopped;

@@ -1,4 +1,5 @@
 /* route_row.c - a row's memory, and what a node may not say twice. */
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,11 @@ const struct route_node *route_row_new(const struct route_node *given)
         own[i].target = copy_text(&at, own[i].target);
     }
     return n;
+}
+
+size_t route_row_bytes(const struct route_node *node)
+{
+    return malloc_usable_size(route_row_of(node));
 }
 
 const struct route_node *route_node_get(const struct route_node *node)

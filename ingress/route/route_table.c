@@ -286,6 +286,24 @@ static void release(void *row)
     route_node_put(&((struct route_row *)row)->node);
 }
 
+/* count - a row comes (1) or goes (-1) */
+static void count(struct route_table *t, const struct route_node *node, int by)
+{
+    size_t rows = atomic_load_explicit(&t->count, memory_order_relaxed);
+
+    if (!node->revoked)
+        atomic_store_explicit(&t->count, by > 0 ? rows + 1 : rows - 1, memory_order_relaxed);
+    if (by > 0)
+        t->bytes += route_row_bytes(node);
+    else
+        t->bytes -= route_row_bytes(node);
+}
+
+size_t route_table_bytes(const struct route_table *t)
+{
+    return t->bytes;
+}
+
 int route_table_enter(struct route_table *t, const struct route_node *node, const struct route_node **was)
 {
     struct route_row *row = route_row_of(node);
@@ -309,10 +327,10 @@ int route_table_enter(struct route_table *t, const struct route_node *node, cons
     atomic_store(&chunk->rows[place % ROUTE_CHUNK], row);
     if (*was) {
         entries_remove(t, *was, node, place);
+        count(t, *was, -1);
         route_epoch_retire(&t->epoch, route_row_of(*was), release, 1);
-    } else {
-        atomic_fetch_add_explicit(&t->count, 1, memory_order_relaxed);
     }
+    count(t, node, 1);
     return 0;
 }
 
@@ -325,7 +343,7 @@ void route_table_leave(struct route_table *t, const struct route_node *node)
     atomic_store(&route_chunk_of(t, place)->rows[place % ROUTE_CHUNK], NULL);
     entries_remove(t, node, NULL, place);
     give_place(t, place);
-    atomic_fetch_sub_explicit(&t->count, 1, memory_order_relaxed);
+    count(t, node, -1);
     route_epoch_retire(&t->epoch, row, release, 1);
 }
 

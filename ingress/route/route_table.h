@@ -48,6 +48,9 @@ const struct route_node *route_row_new(const struct route_node *node);
 const struct route_node *route_node_get(const struct route_node *node);
 void route_node_put(const struct route_node *node);
 
+/* route_row_bytes - what it takes of the heap. */
+size_t route_row_bytes(const struct route_node *node);
+
 /* route_row_twice - the node lists an address or a name twice: ROUTE_CONFLICT_ADDRESS or _NAME and which; else NONE. */
 enum route_conflict_kind route_row_twice(const struct route_node *node, size_t *index);
 
@@ -63,6 +66,9 @@ int route_table_enter(struct route_table *table, const struct route_node *row, c
 
 /* route_table_leave - take the node out; its row is valid until the next reclaim. */
 void route_table_leave(struct route_table *table, const struct route_node *node);
+
+/* route_table_bytes - what all its rows take, for the writer. */
+size_t route_table_bytes(const struct route_table *table);
 
 /* Places: a node keeps its number while it is in the table, below route_table_places; a free one gives NULL. */
 uint32_t route_table_places(const struct route_table *table);

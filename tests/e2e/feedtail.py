@@ -29,8 +29,8 @@ class FeedTail(Process):
                 row = json.loads(rest)
                 (nodes if staged is None else staged)[row["id"]] = row
             elif word in ("remove", "revoke"):
-                assert staged is None
-                nodes.pop(rest, None)
+                assert staged is None or word == "revoke"
+                (nodes if staged is None else staged).pop(rest, None)
             elif word == "end":
                 nodes, staged = staged, None
             elif word == "abort":

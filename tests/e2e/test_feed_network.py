@@ -1,13 +1,15 @@
 """Visitors of an ingress whose nodes come over the network, from the producer: names come and go within a second, streams
 end when a node is withdrawn, and no failure of the feed takes a name away."""
+import base64
+import json
 import time
 
 import pytest
 
 import visitor
-from processes import wait_for
+from processes import run, wait_for
 from test_feed_https import Producer
-from world import RAW_NAME, RAW_PORT, open_world, service
+from world import INGRESS, RAW_NAME, RAW_PORT, open_world, random_public_key, service
 
 
 @pytest.fixture
@@ -18,6 +20,7 @@ def fed(request, tmp_path):
     node = world.add_node("rawnode", [service(RAW_NAME, world.raw.forward, [RAW_PORT])], listed=False)
     world.extra.append(producer)
     producer.put("rawnode", **node_row(node))
+    world.ingress.config["admin"] = {"socket": "admin.sock"}
     world.ingress.config["feed"] = {"type": "https", "urls": [f"http://127.0.0.1:{producer.port}/nodes"]}
     producer.start()
     world.start()
@@ -84,3 +87,79 @@ def test_no_failure_takes_a_name_away(fed):
     producer.start()
     world.ingress.wait_log("event=source state=connected", 20, mark)
     crosses(world)
+
+
+def status(world):
+    return json.loads(run([INGRESS, "status", "--json", "-c", world.ingress.config_file]).stdout)["feed"]
+
+
+def reason(world, name="shy.test"):
+    answer, line = world.ingress.refuses(visitor.client_hello(name))
+    assert answer == visitor.UNRECOGNIZED_NAME  # to outsiders all of them look alike
+    return line["reason"]
+
+
+def test_each_state_of_a_node(fed):
+    """The table of docs/feed.md: what new visitors are told. What becomes of live streams is in the other tests."""
+    world, producer, _ = fed
+    shy = {"key": random_public_key(), "peerapi6": 1, "ports": [443], "funnel": {"admin": True, "node": True}}
+    for state, change, expected in (
+            ("the node says no", lambda: producer.put("shy", **{**shy, "funnel": {"admin": True, "node": False}}), "not_opted_in"),
+            ("removed", lambda: producer.remove("shy"), "unknown_name"),
+            ("the administrator says no", lambda: producer.put("shy", **{**shy, "funnel": {"admin": False, "node": True}}),
+             "not_opted_in"),
+            ("another port", lambda: producer.put("shy", **{**shy, "ports": [8443]}), "port_not_funnelled"),
+            ("expired", lambda: producer.put("shy", **shy, expires="2020-01-01T00:00:00Z"), "not_opted_in"),
+            ("removed again", lambda: producer.remove("shy"), "unknown_name")):
+        change()
+        wait_for(f"{state}: {expected}", lambda: reason(world) == expected, 5)
+    producer.put("shy", **shy)
+    wait_for("it is back", lambda: status(world)["nodes"] == 2)
+    producer.put("shy", revoked=True)
+    wait_for("withdrawn: not_opted_in", lambda: reason(world) == "not_opted_in", 5)
+    # still so in a snapshot that says it, and no more in one that does not
+    for expected in ("not_opted_in", "unknown_name"):
+        producer.kill()
+        if expected == "unknown_name":
+            producer.remove("shy")
+        mark = world.ingress.mark()
+        producer.start()
+        world.ingress.wait_log("event=applied nodes=1", 20, mark)
+        assert reason(world) == expected
+    crosses(world)
+
+
+def kept_as_withdrawn(world, key):
+    """The flag that follows the key in the map on disk (ingress/feed/feed_disk.c)."""
+    file = world.ingress.directory / "state/nodes.map"
+    kept = file.read_bytes() if file.exists() else b""
+    at = kept.find(base64.b64decode(key))
+    return at >= 0 and kept[at + 32] & 8
+
+
+def test_stale_and_cold(fed):
+    """A feed that is away takes nothing away, not even over a start, and status says how old the map is."""
+    world, producer, _ = fed
+    wait_for("current", lambda: status(world)["state"] == "current")
+    key = random_public_key()
+    producer.put("gone", key=key, peerapi6=1, ports=[443], funnel={"admin": True, "node": True})
+    wait_for("there", lambda: status(world)["nodes"] == 2)
+    producer.put("gone", revoked=True)
+    wait_for("withdrawn", lambda: reason(world, "gone.test") == "not_opted_in", 5)
+    wait_for("kept on disk", lambda: kept_as_withdrawn(world, key), 15)
+    producer.kill()
+    wait_for("stale", lambda: status(world)["state"] == "stale")
+    crosses(world)
+    assert reason(world, "gone.test") == "not_opted_in" and reason(world, "nobody.test") == "unknown_name"
+    world.ingress.stop()
+    mark = world.ingress.mark()
+    world.ingress.start()
+    world.ingress.wait_log('event=cold_start nodes=1 age="[0-9]+ s"', since=mark)
+    cold = status(world)
+    assert cold["state"] == "cold" and 0 < cold["age_s"] < 60
+    assert reason(world, "gone.test") == "not_opted_in"
+    crosses(world)
+    producer.remove("gone")
+    producer.start()
+    wait_for("current again", lambda: status(world)["state"] == "current", 30)
+    wait_for("and without it", lambda: reason(world, "gone.test") == "unknown_name")

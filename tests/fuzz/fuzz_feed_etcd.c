@@ -26,7 +26,7 @@ static void take(bool *open, const struct feed_op *op)
     BUG_ON(op->kind < FEED_OP_BEGIN || op->kind > FEED_OP_HEARTBEAT || op->kind == FEED_OP_ABORT);
     BUG_ON(op->kind == FEED_OP_BEGIN && *open);
     BUG_ON(op->kind == FEED_OP_END && !*open);
-    BUG_ON(*open && op->kind != FEED_OP_PUT && op->kind != FEED_OP_END);
+    BUG_ON(*open && op->kind != FEED_OP_PUT && op->kind != FEED_OP_REVOKE && op->kind != FEED_OP_END);
     BUG_ON((op->kind == FEED_OP_REMOVE || op->kind == FEED_OP_REVOKE) && op->id_len == 0);
     if (op->kind == FEED_OP_BEGIN || op->kind == FEED_OP_END)
         *open = op->kind == FEED_OP_BEGIN;

@@ -28,7 +28,7 @@ static void take(struct run *r, const struct feed_op *op)
     BUG_ON(op->kind < FEED_OP_BEGIN || op->kind > FEED_OP_HEARTBEAT || op->kind == FEED_OP_ABORT);
     BUG_ON(op->kind == FEED_OP_BEGIN && r->open);
     BUG_ON(op->kind == FEED_OP_END && !r->open);
-    BUG_ON(r->open && op->kind != FEED_OP_PUT && op->kind != FEED_OP_END);
+    BUG_ON(r->open && op->kind != FEED_OP_PUT && op->kind != FEED_OP_REVOKE && op->kind != FEED_OP_END);
     BUG_ON(!r->begun && op->kind != FEED_OP_BEGIN);
     r->begun = true;
     if (op->kind == FEED_OP_BEGIN || op->kind == FEED_OP_END)

@@ -34,6 +34,7 @@ struct row {
 
 struct node {
     bool in, waits;
+    bool revoked; /* in, as a tombstone */
     struct row row, left_out;
     uint64_t order;   /* among those of a name */
     uint64_t arrived; /* of left_out */
@@ -72,7 +73,7 @@ static unsigned dice(unsigned n)
 
 static bool weak(int id)
 {
-    return (w.ending && !w.nodes[id].named) || w.nodes[id].waits;
+    return w.nodes[id].revoked || (w.ending && !w.nodes[id].named) || w.nodes[id].waits;
 }
 
 static bool same_address(const struct row *a, const struct row *b)
@@ -82,7 +83,16 @@ static bool same_address(const struct row *a, const struct row *b)
 
 static void model_leave(int id)
 {
-    w.nodes[id].in = false;
+    w.nodes[id].in = w.nodes[id].revoked = false;
+    w.released[w.released_count++] = id;
+}
+
+static void model_revoke(int id)
+{
+    w.nodes[id].waits = false;
+    if (!w.nodes[id].in || w.nodes[id].revoked)
+        return;
+    w.nodes[id].revoked = true;
     w.released[w.released_count++] = id;
 }
 
@@ -132,6 +142,7 @@ static void model_put(const struct row *row, uint64_t order)
     in_the_way(row, true, &full);
     n->row = *row;
     n->in = true;
+    n->revoked = false;
     n->named = true;
     if (!was || order)
         n->order = order ? order : ++w.orders;
@@ -150,7 +161,7 @@ static void model_enter(const struct row *row, uint64_t order)
         return;
     }
     if (n->in && !row->open)
-        model_leave(row->id);
+        model_revoke(row->id);
     else if (n->in)
         w.released[w.released_count++] = row->id;
     n->waits = true;
@@ -200,7 +211,7 @@ static void model_delta(const struct row *row)
     struct node *n = &w.nodes[row->id];
 
     n->waits = false;
-    if (!n->in || !same_row(&n->row, row))
+    if (!n->in || n->revoked || !same_row(&n->row, row))
         model_enter(row, 0);
     model_retry();
 }
@@ -272,10 +283,19 @@ static void take_row(const struct row *row)
         printf("  put %s\n", text);
 }
 
+static void take_away(const struct row *row, bool revoke)
+{
+    char id[16];
+
+    snprintf(id, sizeof(id), "n%d", row->id);
+    take(&(struct feed_op){.kind = revoke ? FEED_OP_REVOKE : FEED_OP_REMOVE, .id = id, .id_len = strlen(id)});
+    if (w.verbose)
+        printf("  %s %s\n", revoke ? "revoke" : "remove", id);
+}
+
 static void do_delta(void)
 {
     struct row row = random_row();
-    char id[16];
 
     if (dice(10) < 7) {
         take_row(&row);
@@ -285,14 +305,13 @@ static void do_delta(void)
     }
     bool revoke = dice(2) == 0;
 
-    snprintf(id, sizeof(id), "n%d", row.id);
-    take(&(struct feed_op){.kind = revoke ? FEED_OP_REVOKE : FEED_OP_REMOVE, .id = id, .id_len = strlen(id)});
-    if (w.verbose)
-        printf("  remove %s\n", id);
+    take_away(&row, revoke);
     if (w.astray && !revoke)
         return;
     w.nodes[row.id].waits = false;
-    if (w.nodes[row.id].in)
+    if (revoke)
+        model_revoke(row.id);
+    else if (w.nodes[row.id].in)
         model_leave(row.id);
     model_retry();
 }
@@ -335,7 +354,10 @@ static void do_swap(void)
     model_delta(&y);
 }
 
-static void model_snapshot(struct row *rows, const bool *kept, size_t count, bool unknown)
+/* What a snapshot says of one node: a row, one that was in force when it was said, or that it is withdrawn. */
+enum said { NEW = 0, KEPT, WITHDRAWN };
+
+static void model_snapshot(struct row *rows, const enum said *said, size_t count, bool unknown)
 {
     w.ending = true;
     w.orders = 0;
@@ -343,7 +365,9 @@ static void model_snapshot(struct row *rows, const bool *kept, size_t count, boo
         w.nodes[id].waits = false;
     for (size_t i = 0; i < count; i++) {
         w.orders++;
-        if (kept[i]) { /* as it was when it was said */
+        if (said[i] == WITHDRAWN) {
+            model_revoke(rows[i].id);
+        } else if (said[i] == KEPT) { /* as it was when it was said */
             if (w.nodes[rows[i].id].in)
                 w.nodes[rows[i].id].order = w.orders;
         } else {
@@ -363,8 +387,9 @@ static void model_snapshot(struct row *rows, const bool *kept, size_t count, boo
 static void do_snapshot(void)
 {
     struct row rows[2 * IDS];
-    bool kept[2 * IDS], named[IDS] = {false}, unknown = false;
-    size_t count = 0, said = dice(8) ? dice(2 * IDS) : 0;
+    enum said how[2 * IDS];
+    bool named[IDS] = {false}, unknown = false;
+    size_t count = 0, puts = 0, said = dice(8) ? dice(2 * IDS) : 0;
     uint64_t revision = dice(8) ? w.revision + dice(5) : dice(100);
 
     take(&(struct feed_op){.kind = FEED_OP_BEGIN});
@@ -375,8 +400,16 @@ static void do_snapshot(void)
 
         if (w.nodes[row.id].in && dice(3))
             row = w.nodes[row.id].row; /* said again */
-        take_row(&row);
-        kept[count] = w.nodes[row.id].in && !named[row.id] && same_row(&w.nodes[row.id].row, &row);
+        if (dice(12) == 0) { /* at once, whatever becomes of the snapshot */
+            take_away(&row, true);
+            model_revoke(row.id);
+            how[count] = WITHDRAWN;
+        } else {
+            take_row(&row);
+            how[count] = w.nodes[row.id].in && !w.nodes[row.id].revoked && !named[row.id] &&
+                         same_row(&w.nodes[row.id].row, &row);
+            puts++;
+        }
         named[row.id] = true;
         rows[count++] = row;
     }
@@ -387,13 +420,14 @@ static void do_snapshot(void)
     if (dice(6) == 0) {
         take(&(struct feed_op){.kind = FEED_OP_ABORT});
         settle();
+        model_retry(); /* what it withdrew is */
         return;
     }
     size_t nodes = 0;
 
     for (int id = 0; id < IDS; id++)
-        nodes += w.nodes[id].in;
-    bool believed = (!revision || revision >= w.revision) && (count > 0 || nodes == 0);
+        nodes += w.nodes[id].in && !w.nodes[id].revoked;
+    bool believed = (!revision || revision >= w.revision) && (puts > 0 || nodes == 0);
 
     uint64_t refused = feed_map_stats(w.map)->refused;
 
@@ -402,11 +436,13 @@ static void do_snapshot(void)
         fail(believed ? "a snapshot was not believed" : "a snapshot was believed that should not be");
     settle();
     w.astray = !believed;
-    if (!believed)
+    if (!believed) {
+        model_retry();
         return;
+    }
     for (int id = 0; id < IDS; id++)
         w.nodes[id].named = named[id];
-    model_snapshot(rows, kept, count, unknown);
+    model_snapshot(rows, how, count, unknown);
     w.revision = revision;
 }
 
@@ -426,7 +462,8 @@ static void compare_node(int id)
     if (!node)
         return;
     key_of(n->row.key, key);
-    if (memcmp(node->key, key, sizeof(key)) != 0 || node->peerapi6 != n->row.port || node->admin != n->row.open)
+    if (memcmp(node->key, key, sizeof(key)) != 0 || node->peerapi6 != n->row.port || node->admin != n->row.open ||
+        node->revoked != n->revoked)
         fail("a node has another row");
     if (route_node_by_key(w.table, key) != node)
         fail("a key does not lead to its node");
@@ -463,7 +500,7 @@ static void compare(void)
 
     for (int id = 0; id < IDS; id++) {
         compare_node(id);
-        in += w.nodes[id].in;
+        in += w.nodes[id].in && !w.nodes[id].revoked;
         waiting += w.nodes[id].waits;
     }
     for (int name = 0; name < 22; name++)
@@ -505,7 +542,7 @@ static void run(uint64_t seed)
         } else if (what < 14) {
             revision = w.revision + dice(3);
             take(&(struct feed_op){.kind = FEED_OP_HEARTBEAT, .revision = revision});
-            w.revision = revision ? revision : w.revision;
+            w.revision = revision && !w.astray ? revision : w.revision;
         } else {
             do_delta();
         }

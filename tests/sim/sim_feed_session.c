@@ -144,8 +144,11 @@ static void tell_snapshot(void)
 
     say("{\"snapshot\":\"begin\",\"version\":1}\n");
     for (int i = 0; i < NODES; i++) {
-        if (!w.history[w.revision].v[i])
+        if (!w.history[w.revision].v[i]) {
+            snprintf(text, sizeof(text), "{\"revoke\":\"n%d\"}\n", i);
+            say(dice(3000) ? text : "");
             continue;
+        }
         snprintf(text, sizeof(text), dice(5000) ? "{\"id\":\"n%d\",\"v\":%u}\n" : "{\"put\":{\"id\":\"n%d\",\"v\":%u}}\n", i,
                  w.history[w.revision].v[i]);
         say(text);
@@ -261,8 +264,8 @@ static void apply(const struct feed_op *op)
         break;
     case FEED_OP_REMOVE:
     case FEED_OP_REVOKE:
-        BUG_ON(w.staging);
-        w.map.v[node_of(op->id, op->id_len)] = 0;
+        BUG_ON(w.staging && op->kind == FEED_OP_REMOVE);
+        to->v[node_of(op->id, op->id_len)] = 0;
         break;
     case FEED_OP_END:
         BUG_ON(!w.staging);

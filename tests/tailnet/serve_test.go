@@ -83,8 +83,8 @@ func testServe(t *testing.T, c coordination) {
 		home.Serve(t, &ipn.ServeConfig{})
 		lab.Eventually(t, "nobody is let through", 10*time.Second, func() bool {
 			verdict, line := w.in.Verdict(t, 443, public("home"))
-			// the node itself says so at first; once the map says it too, the name has left the table
-			return verdict == lab.UnrecognizedName && (line.Reason == "node_denied" || line.Reason == "unknown_name")
+			// the node itself says node_denied until the map says it too
+			return verdict == lab.UnrecognizedName && line.Reason == "not_opted_in"
 		})
 		home.Serve(t, config)
 		w.awaitServed(t, public("home"), joining)

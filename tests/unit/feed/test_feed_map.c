@@ -12,6 +12,7 @@
 #include "ingress/feed/feed_map.h"
 
 #define UNIX_NOW 1000
+#define KEY_OF_W "00000000000000000000000000000000000000000000000000000000000000ff"
 #define OPEN     ",\"funnel\":{\"admin\":true,\"node\":true}"
 #define CLOSED   ",\"funnel\":{\"admin\":true,\"node\":false}"
 #define EXPIRED  OPEN ",\"expires\":\"1970-01-01T00:16:40Z\"" /* now */
@@ -91,7 +92,7 @@ static void look(char found[4])
         const struct route_node *node = route_node_by_id(table, name, 1);
 
         found[i] = letters[route_find(table, name, 6, 443, UNIX_NOW, &match)];
-        if (node)
+        if (node && !node->revoked) /* as links do */
             route_table_watch(table, node);
     }
     found[3] = 0;
@@ -146,13 +147,63 @@ static void who_goes_and_how(void **state)
 {
     (void)state;
     PLAY(A_AND_B,
-         {REVOKE, "a", .found = "-o-", .events = "Ra"},
-         {REMOVE, "b", .found = "---", .events = "Db"},
-         {REMOVE, "b", .found = "---"},
+         {REVOKE, "a", .found = "no-", .events = "Ra"},
+         {REVOKE, "a", .found = "no-"},
+         {REMOVE, "b", .found = "n--", .events = "Db"},
+         {REMOVE, "b", .found = "n--"},
+         {REVOKE, "b", .found = "n--"}, /* nobody knows what its names were */
          {PUT, "a", 1, OPEN, .found = "o--"},
          {PUT, "a", 1, CLOSED, .found = "n--", .events = "CaRa"}, /* there, and closed: another answer than nobody's */
          {PUT, "a", 1, EXPIRED, .found = "x--", .events = "Ca"});
     assert_int_equal(feed_map_stats(map)->revoked, 2);
+    done();
+}
+
+static void a_tombstone_lies_until(void **state)
+{
+    (void)state;
+    PLAY(A_AND_B,
+         {REVOKE, "a", .found = "no-", .events = "Ra"},
+         {REMOVE, "a", .found = "-o-"}, /* it is removed, */
+         {PUT, "a", 1, OPEN, .found = "oo-"},
+         {REVOKE, "a", .found = "no-", .events = "Ra"},
+         {PUT, "c", 1, OPEN, .found = "-oo"}, /* somebody else has what it had, */
+         {PUT, "a", 4, OPEN, .found = "ooo"},
+         {REVOKE, "a", .found = "noo", .events = "Ra"},
+         {RESTART, .revision = 5, .found = "noo"}, /* (it was on disk) */
+         {BEGIN, .found = "noo"}, {PUT, "b", 2, OPEN, .found = "noo"}, {PUT, "c", 1, OPEN, .found = "noo"},
+         {REVOKE, "a", .found = "noo"}, {END, .revision = 6, .found = "noo"},
+         {BEGIN, .found = "noo"}, {PUT, "b", 2, OPEN, .found = "noo"}, {END, .revision = 7, .found = "-o-", .events = "Dc"});
+    assert_int_equal(route_node_count(table), 1); /* … or a snapshot does not name it */
+    done();
+}
+
+/* a wildcard above it is not asked while it lies there; of very many the oldest go */
+static void tombstones_are_counted(void **state)
+{
+    char text[256], id[16], name[32];
+    struct route_match match;
+
+    (void)state;
+    PLAY({PUT, "a", 1, OPEN, .found = "o--"},
+         {RAW, .rest = "{\"id\":\"w\",\"names\":[\"*.many\"],\"key\":\"" KEY_OF_W "\",\"peerapi6\":1,\"ports\":[443]" OPEN "}",
+          .found = "o--"});
+    for (unsigned i = 0; i <= FEED_TOMBSTONES_MAX; i++) {
+        int len = snprintf(text, sizeof(text),
+                           "{\"id\":\"m%u\",\"names\":[\"m%u.many\"],\"key\":\"%064x\",\"peerapi6\":1,\"ports\":[443]%s}", i, i,
+                           0x1000 + i, OPEN);
+        const struct feed_op put = {.kind = FEED_OP_PUT, .text = text, .text_len = (size_t)len};
+        const struct feed_op revoke = {.kind = FEED_OP_REVOKE, .id = id, .id_len = (size_t)snprintf(id, sizeof(id), "m%u", i)};
+
+        assert_true(feed_map_take(map, &put, UNIX_NOW, TS_S));
+        assert_true(feed_map_take(map, &revoke, UNIX_NOW, TS_S));
+    }
+    assert_int_equal(route_node_count(table), 2);
+    snprintf(name, sizeof(name), "m%u.many", FEED_TOMBSTONES_MAX);
+    assert_int_equal(route_find(table, name, strlen(name), 443, UNIX_NOW, &match), ROUTE_NOT_OPTED_IN);
+    assert_int_equal(route_find(table, "m1.many", 7, 443, UNIX_NOW, &match), ROUTE_NOT_OPTED_IN);
+    assert_int_equal(route_find(table, "m0.many", 7, 443, UNIX_NOW, &match), ROUTE_OK);
+    assert_string_equal(match.candidates[0].node->id, "w");
     done();
 }
 
@@ -163,8 +214,13 @@ static void a_snapshot_says_who_is_there(void **state)
          {BEGIN, .found = "oo-"},
          {PUT, "b", 2, OPEN, .found = "oo-"},
          {PUT, "c", 3, OPEN, .found = "oo-"},
-         {REVOKE, "b", .found = "oo-"}, /* no word of a snapshot's */
-         {END, .revision = 6, .found = "-oo", .events = "Da"});
+         {REMOVE, "b", .found = "oo-"}, /* no word of a snapshot's */
+         {REVOKE, "c", .found = "oo-"}, /* the later word */
+         {END, .revision = 6, .found = "-on", .events = "Da"},
+         /* to withdraw is right at once, also where the snapshot is void, or not believed */
+         {BEGIN, .found = "-on"}, {REVOKE, "b", .found = "-nn", .events = "Rb"}, {ABORT, .found = "-nn"},
+         {PUT, "b", 2, OPEN, .found = "-on"},
+         {BEGIN, .found = "-on"}, {REVOKE, "b", .found = "-nn", .events = "Rb"}, {END, .revision = 1, .found = "-nn"});
     assert_int_equal(feed_map_stats(map)->revision, 6);
     done();
 }
@@ -229,7 +285,7 @@ static void who_holds_keeps(void **state)
          {REMOVE, "a", .found = "-oo", .events = "Da"}, /* the longest waiting comes in */
          {PUT, "a", 2, OPEN, .found = "o-o", .events = "Db"}, /* b waits: what it held is free to others */
          {REMOVE, "c", .found = "oo-", .events = "Dc"},
-         {PUT, "b", 2, CLOSED, .found = "o--", .events = "Rb"}, /* a conflict keeps no consent alive that is gone */
+         {PUT, "b", 2, CLOSED, .found = "on-", .events = "Rb"}, /* a conflict keeps no consent alive that is gone */
          {REMOVE, "a", .found = "-n-", .events = "Da"});
     assert_int_equal(feed_map_stats(map)->waiting, 0);
     assert_int_equal(feed_map_stats(map)->conflicts, 3);
@@ -240,6 +296,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_goes_and_how),
+        cmocka_unit_test(a_tombstone_lies_until),
+        cmocka_unit_test(tombstones_are_counted),
         cmocka_unit_test(a_snapshot_says_who_is_there),
         cmocka_unit_test(snapshots_that_do_not_count),
         cmocka_unit_test(how_old_it_is),

@@ -146,6 +146,11 @@ static const char *name_at(const struct world *w, size_t i, const char *key)
     return json_string_value(json_object_get(value, key));
 }
 
+static bool is_willing(const struct world *w)
+{
+    return json_is_true(json_object_get(json_object_get(w->last, "funnel"), "node"));
+}
+
 static void test_who(void **state)
 {
     struct world *w = *state;
@@ -172,10 +177,12 @@ static void test_who(void **state)
     snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", node(6, "laptop.other.example.", 7, NULL, true));
     frame(w, text, false);
     assert_string_equal(w->story, "");
-    /* without its own consent nothing is offered */
+    /* without its own consent it has a closed row */
     snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", node(7, "shy.tail.example.", 7, NULL, false));
     frame(w, text, false);
-    assert_string_equal(w->story, "");
+    assert_string_equal(w->story, "put:n7");
+    assert_false(is_willing(w));
+    assert_string_equal(name_at(w, 0, "name"), "shy.funnel.example");
 }
 
 static void test_table(void **state)
@@ -213,7 +220,28 @@ static void test_differences(void **state)
 
     snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", node(3, "b.tail.example.", 7, NULL, false));
     frame(w, text, false);
+    assert_string_equal(w->story, "put:n3");
+    assert_false(is_willing(w));
+    snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", node(3, "b.tail.example.", 7, NULL, true));
+    frame(w, text, false);
+    assert_string_equal(w->story, "put:n3");
+    assert_true(is_willing(w));
+    /* not admitted any more: withdrawn, once; admitted again with the very row it had */
+    snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", node(3, "b.tail.example.", 8, NULL, true));
+    frame(w, text, false);
     assert_string_equal(w->story, "revoke:n3");
+    frame(w, text, false);
+    assert_string_equal(w->story, "");
+    assert_int_equal(feed_tailnet_rows(w->feed), 1);
+    snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", node(3, "b.tail.example.", 7, NULL, true));
+    frame(w, text, false);
+    assert_string_equal(w->story, "put:n3");
+    /* a tombstone goes with its node */
+    snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", node(3, "b.tail.example.", 8, NULL, true));
+    frame(w, text, false);
+    assert_string_equal(w->story, "revoke:n3");
+    frame(w, "{\"PeersRemoved\":[3]}", false);
+    assert_string_equal(w->story, "remove:n3");
     snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", node(3, "b.tail.example.", 7, NULL, true));
     frame(w, text, false);
     assert_string_equal(w->story, "put:n3");
@@ -226,8 +254,9 @@ static void test_differences(void **state)
     assert_string_equal(json_string_value(json_object_get(w->last, "expires")), "2030-01-01T00:00:00Z");
     w->time = 1893456001;
     frame(w, "{\"OnlineChange\":{\"2\":true}}", false);
-    assert_string_equal(w->story, "revoke:n2");
-    assert_int_equal(feed_tailnet_rows(w->feed), 0);
+    assert_string_equal(w->story, "put:n2");
+    assert_false(is_willing(w));
+    assert_int_equal(feed_tailnet_rows(w->feed), 1);
 }
 
 /* a complete list in a running stream: who is absent is gone at once */
@@ -274,7 +303,8 @@ static void test_tcp(void **state)
     struct feed_tailnet_policy tcp = policy;
 
     peers(w, true, node(2, "a.tail.example.", 7, NULL, false), NULL);
-    assert_string_equal(w->story, "begin end");
+    assert_string_equal(w->story, "begin put:n2 end");
+    assert_false(is_willing(w));
     tcp.tcp = tcp.proxy_protocol = true;
     assert_int_equal(feed_tailnet_policy(w->feed, &tcp, w->map), 0);
     pull(w);
@@ -285,7 +315,16 @@ static void test_tcp(void **state)
     assert_null(name_at(w, 0, "target"));
     assert_int_equal(feed_tailnet_policy(w->feed, &policy, w->map), 0);
     pull(w);
+    assert_string_equal(w->story, "put:n2");
+    assert_false(is_willing(w));
+    tcp.users_count = 0;
+    tcp.names_count = 0;
+    assert_int_equal(feed_tailnet_policy(w->feed, &tcp, w->map), 0);
+    pull(w);
     assert_string_equal(w->story, "revoke:n2");
+    assert_int_equal(feed_tailnet_policy(w->feed, &tcp, w->map), 0);
+    pull(w);
+    assert_string_equal(w->story, "");
 }
 
 int main(void)
