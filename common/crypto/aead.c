@@ -18,12 +18,25 @@
 
 #define NONCE_BYTES 12
 
+/* in constant time, by words: sodium_memcmp goes by bytes, and took as long as a twelfth of the cipher */
+static bool same_key(const uint8_t *a, const uint8_t *b)
+{
+    uint64_t x, y, differ = 0;
+
+    for (size_t at = 0; at < AEAD_KEY_BYTES; at += sizeof(x)) {
+        memcpy(&x, a + at, sizeof(x));
+        memcpy(&y, b + at, sizeof(y));
+        differ |= x ^ y;
+    }
+    return differ == 0;
+}
+
 /* the context is for this key and packet; a changed key is 32 bytes copied, there is no key schedule */
 static EVP_CIPHER_CTX *prepare(struct contexts_aead *aead, uint64_t counter, const uint8_t *key, const void *ad,
                                size_t ad_len, size_t len)
 {
     uint8_t nonce[NONCE_BYTES] = {0};
-    bool same = aead->keyed && sodium_memcmp(aead->key, key, sizeof(aead->key)) == 0;
+    bool same = aead->keyed && same_key(aead->key, key);
     int n;
 
     BUG_ON(len > INT_MAX || ad_len > INT_MAX);

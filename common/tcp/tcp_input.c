@@ -170,24 +170,6 @@ static bool fin_acked(struct tcp_conn *c)
     }
 }
 
-/* What arrived in order completes the peer's FIN. */
-static void fin_arrived(struct tcp_conn *c)
-{
-    c->fin_received = true;
-    c->ack_due = true;
-    tcp_conn_event(c, TCP_EVENT_EOF);
-    switch (c->state) {
-    case TCP_ESTABLISHED:
-        tcp_conn_state_set(c, TCP_CLOSE_WAIT, "FIN");
-        break;
-    case TCP_FIN_WAIT_1:
-        tcp_conn_state_set(c, TCP_CLOSING, "FIN");
-        break;
-    default:
-        break; /* FIN-WAIT-2 becomes TIME-WAIT when the FIN was acknowledged, see input_text */
-    }
-}
-
 static void last_ack_of_fin_wait_2(struct tcp_conn *c, ts_t now)
 {
     /* the ACK of the peer's FIN is TIME-WAIT's first act: it goes out as a reply, the connection is not needed */
@@ -207,6 +189,27 @@ static void last_ack_of_fin_wait_2(struct tcp_conn *c, ts_t now)
     tcp_conn_state_set(c, TCP_TIME_WAIT, "FIN");
 }
 
+/* What arrived in order completes the peer's FIN. */
+static void fin_arrived(struct tcp_conn *c, ts_t now)
+{
+    c->fin_received = true;
+    c->ack_due = true;
+    tcp_conn_event(c, TCP_EVENT_EOF);
+    switch (c->state) {
+    case TCP_ESTABLISHED:
+        tcp_conn_state_set(c, TCP_CLOSE_WAIT, "FIN");
+        break;
+    case TCP_FIN_WAIT_1:
+        tcp_conn_state_set(c, TCP_CLOSING, "FIN");
+        break;
+    case TCP_FIN_WAIT_2:
+        last_ack_of_fin_wait_2(c, now);
+        break;
+    default:
+        break;
+    }
+}
+
 /* When to acknowledge: every second full segment, at once what is out of order or fills a hole (RFC 5681 section 4.2),
  * else a little later. Of segments that come together while there is a hole each gets an acknowledgement when the sender
  * has nothing but their number to go by. With SACK it gets one for each range that changed (see tcp_recvq_sack), and one
@@ -222,8 +225,8 @@ static void ack_schedule(struct tcp_conn *c, size_t len, bool at_once, ts_t now)
         c->at[TCP_TIMER_ACK] = now + TCP_DELAYED_ACK_NS;
 }
 
-/* The segment's bytes and FIN, from position `at`; false: memory is out, the segment counts as lost. */
-static bool input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, size_t len, bool fin, ts_t now)
+/* The segment's bytes and FIN, from position `at`; when memory is out it counts as lost. */
+static void input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, size_t len, bool fin, ts_t now)
 {
     bool hole = c->recvq.early;
     size_t unread = tcp_recvq_readable(&c->recvq);
@@ -231,7 +234,7 @@ static bool input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, 
 
     if (c->fin_received) { /* nothing can come after; a repeated FIN is acknowledged again */
         c->ack_due = true;
-        return true;
+        return;
     }
     if (c->rcv_fin != UINT64_MAX && at + len > c->rcv_fin)
         len = at < c->rcv_fin ? (size_t)(c->rcv_fin - at) : 0;
@@ -244,7 +247,7 @@ static bool input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, 
         r = tcp_recvq_insert(&c->recvq, c->stack->config.pool, at, payload, len,
                              tcp_stack_chunks_kept(c->stack, false));
         if (r.refused)
-            return false;
+            return;
         if (c->sack_ok && r.duplicate.start != r.duplicate.end)
             c->dsack = r.duplicate;
         ack_schedule(c, len, hole || r.early || r.in_order == 0, now);
@@ -256,10 +259,9 @@ static bool input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, 
     if (fin && c->rcv_fin == UINT64_MAX && at + len >= tcp_recvq_end(&c->recvq)) /* an end before known bytes: a lie */
         c->rcv_fin = at + len;
     if (c->rcv_fin == c->recvq.next)
-        fin_arrived(c);
+        fin_arrived(c, now);
     else if (fin)
         c->ack_due = true;
-    return true;
 }
 
 static void take_timestamp(struct tcp_conn *c, const struct tcp_header *h, int64_t at, size_t len, ts_t now)
@@ -356,9 +358,6 @@ enum tcp_in tcp_conn_input(struct tcp_conn *c, const struct tcp_header *h, const
     /* at < 1 only for a repeated SYN's position, which carries no byte of ours */
     size_t skip = at < 1 ? MIN((size_t)(1 - at), len) : 0;
 
-    if (!input_text(c, (uint64_t)(at + (int64_t)skip), payload + skip, len - skip, fin, now))
-        return TCP_IN_OK;
-    if (c->state == TCP_FIN_WAIT_2 && c->fin_received)
-        last_ack_of_fin_wait_2(c, now);
+    input_text(c, (uint64_t)(at + (int64_t)skip), payload + skip, len - skip, fin, now);
     return TCP_IN_OK;
 }
