@@ -43,11 +43,14 @@ static void take_window(struct tcp_conn *c, const struct tcp_header *h, uint64_t
     c->snd_wl2 = ack;
 }
 
-static void take_rtt(struct tcp_conn *c, const struct tcp_header *h, const struct tcp_delivery *d, ts_t now)
+/* What was sent again is timed by the timestamp, which tells which sending was answered. Not when una stays (RFC 7323
+ * section 4.1) and not when it was in vain: the timestamp may then be one of long ago, whose answer was lost. */
+static void take_rtt(struct tcp_conn *c, const struct tcp_header *h, const struct tcp_delivery *d, bool in_order,
+                     ts_t now)
 {
     if (d->rtt_ns) {
         tcp_rtt_sample(&c->rtt, d->rtt_ns, now);
-    } else if (d->again && c->ts_ok && h->ts_echo) { /* sent again: only the timestamp tells which time, RFC 7323 */
+    } else if (d->again && in_order && c->ts_ok && h->ts_echo) {
         uint32_t ms = tcp_conn_ts(c, now) - h->ts_echo;
 
         if (ms < TCP_RTO_MAX_NS / TS_MS)
@@ -112,7 +115,7 @@ void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at,
     if (dup)
         tcp_track_duplicate(&c->tx->track, &d);
     tcp_mss_arrived(c, d.newest.len, now);
-    take_rtt(c, h, &d, now);
+    take_rtt(c, h, &d, moved > 0 && !dsack, now);
 
     struct tcp_sender *tx = c->tx;
     struct tcp_loss_ctx ctx = tcp_conn_loss(c, now);

@@ -731,9 +731,9 @@ static void on_undo(struct tcp_cc *cc, ts_t now)
     b->undo_state = TCP_BBR_STATE_COUNT;
 }
 
-static uint64_t pacing_rate(const struct tcp_cc *cc, uint64_t srtt_ns)
+static uint64_t pacing_rate(const struct tcp_cc *cc, uint64_t rtt_ns)
 {
-    (void)srtt_ns;
+    (void)rtt_ns;
     return cc->bbr.min_rtt_ns < PACED_RTT_MIN_NS ? 0 : MAX(cc->bbr.pacing_rate, (uint64_t)cc->mss);
 }
 

@@ -48,6 +48,7 @@ struct tcp_cc_lost {
 };
 
 struct tcp_cubic {
+    uint64_t used_until; /* position: until it is acknowledged, the window counts as used up */
     ts_t epoch_at;    /* start of this congestion avoidance; 0: not begun */
     double w_est;     /* bytes; what Reno would have, RFC 9438 section 4.3 */
     double cwnd_part; /* bytes of growth not yet a whole byte */
@@ -112,7 +113,7 @@ struct tcp_cc_ops {
     /* on_undo - the last episode was a mistake */
     void (*on_undo)(struct tcp_cc *cc, ts_t now);
     /* pacing_rate - bytes a second to send at; 0: as fast as cwnd allows */
-    uint64_t (*pacing_rate)(const struct tcp_cc *cc, uint64_t srtt_ns);
+    uint64_t (*pacing_rate)(const struct tcp_cc *cc, uint64_t rtt_ns);
 };
 
 extern const struct tcp_cc_ops tcp_cubic_ops;

@@ -584,7 +584,7 @@ void tcp_conn_info(const struct tcp_conn *c, struct tcp_conn_info *out)
         .bytes_received = c->recvq.next - 1,
         .bytes_retransmitted = c->bytes_retransmitted,
         .cwnd_bytes = tcp_conn_cwnd(c),
-        .pacing_bytes_per_s = c->tx ? c->tx->cc.ops->pacing_rate(&c->tx->cc, c->rtt.srtt_ns) : 0,
+        .pacing_bytes_per_s = c->tx ? c->tx->cc.ops->pacing_rate(&c->tx->cc, tcp_rtt_pace(&c->rtt)) : 0,
         .in_flight_bytes = (uint32_t)(c->snd_nxt - c->snd_una),
         .mss = c->mss,
     };

@@ -33,6 +33,8 @@
 
 #define TCP_MSS_DEFAULT        536 /* without the option, RFC 9293 section 3.7.1; ours never asks for less */
 #define TCP_DELAYED_ACK_NS     (40 * TS_MS)
+#define TCP_DELAYED_ACK_MIN_NS (5 * TS_MS) /* on paths shorter than that; else their round trip */
+#define TCP_ACKS_AT_ONCE       16 /* acknowledgements that are not held back after a silence */
 #define TCP_ACKS_MORE_MAX      64 /* segments that may come in one turn */
 #define TCP_ACK_STRETCH        8  /* segments beyond a hole that one acknowledgement may answer, with SACK */
 #define TCP_PACE_QUANTUM_NS    (1 * TS_MS)
@@ -106,13 +108,17 @@ struct tcp_conn {
     bool fin_queued : 1;    /* the owner is done writing */
     bool fin_received : 1;  /* the peer's FIN is in order */
     bool write_wanted : 1;  /* the owner found the queue full */
+    bool mss_proven : 1;      /* segments of full length arrived */
     bool mss_tried_again : 1; /* after a black hole */
     bool pace_late : 1;     /* the pace's timer came late, and that is not made good yet */
     uint8_t snd_shift;      /* of the windows the peer sends */
     uint8_t syn_tries, keepalive_tries, persist_backoff;
+    bool answers : 1;       /* bytes of ours follow those of the peer soon, and carry their acknowledgement */
+    uint8_t acks_at_once;   /* so many more are not held back */
     uint8_t acks_more;      /* due after the next one: several segments out of order came in this turn */
     uint8_t mss_timeouts;   /* timeouts in a row of a full segment while nothing else came through; see tcp_mss.c */
     uint16_t mss;           /* payload of a full segment */
+    uint16_t rcv_mss;       /* longest payload the peer sent */
     uint16_t mss_agreed;    /* what both sides' options allow; mss is less behind a black hole */
     int error;              /* why it is closed */
 
@@ -133,6 +139,7 @@ struct tcp_conn {
     struct tcp_recvq recvq;
     struct tcp_window window;
     uint64_t rcv_fin;          /* position of the peer's FIN; UINT64_MAX: not known */
+    ts_t rcv_bytes_at;         /* when bytes last came; 0: never */
     struct tcp_range dsack;    /* to be reported once; empty: none */
     uint64_t last_ack_sent;    /* position; RFC 7323 section 4.3 */
     uint32_t ts_recent;

@@ -98,10 +98,13 @@ static void on_ack(struct tcp_cc *cc, const struct tcp_cc_ack *ack)
     uint64_t filled = slow_start ? 2 * ack->pipe_before : ack->pipe_before + cc->mss;
     bool leave = false;
 
+    if (filled >= cc->cwnd)
+        cc->cubic.used_until = ack->nxt;
     if (ack->recovery)
         return;
-    /* a window that is not used says nothing about the path, RFC 9438 section 5.8 */
-    if (filled < cc->cwnd) {
+    /* A window that is not used says nothing about the path, RFC 9438 section 5.8. Once full it was used for a round
+     * trip: of acknowledgements that come together only the first finds it full. */
+    if (ack->una > cc->cubic.used_until) {
         cc->cubic.epoch_at = 0;
         return;
     }
@@ -157,11 +160,11 @@ static void on_undo(struct tcp_cc *cc, ts_t now)
 }
 
 /* Bursts cost a drop-tail queue more than they gain: twice the rate in slow start, a fifth more after, as Linux. */
-static uint64_t pacing_rate(const struct tcp_cc *cc, uint64_t srtt_ns)
+static uint64_t pacing_rate(const struct tcp_cc *cc, uint64_t rtt_ns)
 {
-    if (srtt_ns < TS_MS)
+    if (rtt_ns < TS_MS)
         return 0; /* too short a path for the timer's quantum */
-    double rate = (double)cc->cwnd * TS_S / (double)srtt_ns;
+    double rate = (double)cc->cwnd * TS_S / (double)rtt_ns;
 
     return (uint64_t)(rate * (cc->cwnd < cc->ssthresh / 2 ? 2.0 : 1.2));
 }

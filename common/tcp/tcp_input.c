@@ -210,19 +210,38 @@ static void fin_arrived(struct tcp_conn *c, ts_t now)
     }
 }
 
+/* How long an acknowledgement may wait for company: about what the sender waits anyway. */
+static uint64_t ack_delay_ns(const struct tcp_conn *c)
+{
+    return MIN(MAX(c->rtt.min_ns, TCP_DELAYED_ACK_MIN_NS), TCP_DELAYED_ACK_NS);
+}
+
+/* Bytes came. After a silence their sender begins anew, from one segment if it lost its window, or is at its very
+ * beginning: then it should not wait for acknowledgements that wait for a second segment. One whose bytes we answer with
+ * ours gets them with those. */
+static bool ack_at_once(struct tcp_conn *c, size_t len, ts_t now)
+{
+    if (!c->rcv_bytes_at || ts_since(now, c->rcv_bytes_at) >= TCP_RTO_MIN_NS)
+        c->acks_at_once = TCP_ACKS_AT_ONCE;
+    c->rcv_bytes_at = now;
+    c->rcv_mss = (uint16_t)MAX(c->rcv_mss, len);
+    return c->acks_at_once > 0 && !c->answers;
+}
+
 /* When to acknowledge: every second full segment, at once what is out of order or fills a hole (RFC 5681 section 4.2),
- * else a little later. Of segments that come together while there is a hole each gets an acknowledgement when the sender
- * has nothing but their number to go by. With SACK it gets one for each range that changed (see tcp_recvq_sack), and one
- * for so many segments at least, which keeps its sending even: more would say nothing, and leave at the same moment. */
+ * else a little later; and see above. Of segments that come together while there is a hole each gets an acknowledgement
+ * when the sender has nothing but their number to go by. With SACK it gets one for each range that changed (see
+ * tcp_recvq_sack), and one for so many segments at least, which keeps its sending even: more would say nothing, and
+ * leave at the same moment. */
 static void ack_schedule(struct tcp_conn *c, size_t len, bool at_once, ts_t now)
 {
     c->rcv_unacked += (uint32_t)len;
     if (at_once && c->ack_due && (!c->sack_ok || c->rcv_unacked / c->mss / TCP_ACK_STRETCH > c->acks_more))
         c->acks_more += c->acks_more < TCP_ACKS_MORE_MAX;
-    if (at_once || c->rcv_unacked >= 2u * c->mss)
+    if (ack_at_once(c, len, now) || at_once || c->rcv_unacked >= 2u * MIN(c->mss, MAX(c->rcv_mss, TCP_MSS_DEFAULT)))
         c->ack_due = true;
     else if (c->at[TCP_TIMER_ACK] == TS_NEVER)
-        c->at[TCP_TIMER_ACK] = now + TCP_DELAYED_ACK_NS;
+        c->at[TCP_TIMER_ACK] = now + ack_delay_ns(c);
 }
 
 /* The segment's bytes and FIN, from position `at`; when memory is out it counts as lost. */

@@ -143,6 +143,7 @@ static void put_ack(struct tcp_conn *c, struct tcp_header *h, bool bare)
     c->rcv_unacked = 0;
     c->ack_due = c->acks_more > 0;
     c->acks_more -= bare && c->acks_more > 0;
+    c->acks_at_once -= c->acks_at_once > 0;
     c->at[TCP_TIMER_ACK] = TS_NEVER;
 }
 
@@ -190,7 +191,7 @@ static size_t emit(struct tcp_conn *c, uint8_t *buf, uint8_t flags, uint64_t sta
  * for the path's speed: measuring half of what it could send, sending half of that, and so on. */
 static void pace(struct tcp_conn *c, uint16_t len, ts_t now)
 {
-    uint64_t rate = c->tx->cc.ops->pacing_rate(&c->tx->cc, c->rtt.srtt_ns);
+    uint64_t rate = c->tx->cc.ops->pacing_rate(&c->tx->cc, tcp_rtt_pace(&c->rtt));
     uint64_t late_ns = c->pace_late ? MAX(TCP_PACE_QUANTUM_NS, MIN(TCP_PACE_LATE_NS, c->rtt.srtt_ns / 4))
                                     : TCP_PACE_QUANTUM_NS;
 
@@ -236,6 +237,7 @@ static size_t emit_data(struct tcp_conn *c, uint8_t *buf, const struct tcp_plan 
     } else {
         sent = tcp_track_sent(&tx->track, plan->start, plan->len, now);
         c->snd_nxt = end;
+        c->answers |= c->rcv_bytes_at && ts_since(now, c->rcv_bytes_at) < TCP_DELAYED_ACK_NS;
     }
     sent->rate = tcp_rate_sent(&tx->rate, tcp_track_pipe(&tx->track), pipe == 0, now);
     c->override = false;

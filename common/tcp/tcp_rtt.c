@@ -40,6 +40,11 @@ uint64_t tcp_rtt_rto(const struct tcp_rtt *rtt)
     return MIN(rto, TCP_RTO_MAX_NS);
 }
 
+uint64_t tcp_rtt_pace(const struct tcp_rtt *rtt)
+{
+    return rtt->min_ns < rtt->srtt_ns / 2 ? 2 * rtt->min_ns : rtt->srtt_ns;
+}
+
 void tcp_rtt_timed_out(struct tcp_rtt *rtt)
 {
     if (rtt->backoff < BACKOFF_MAX)

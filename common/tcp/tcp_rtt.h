@@ -25,6 +25,11 @@ void tcp_rtt_sample(struct tcp_rtt *rtt, uint64_t rtt_ns, ts_t now);
 /* tcp_rtt_rto - the timeout, backed off. */
 uint64_t tcp_rtt_rto(const struct tcp_rtt *rtt);
 
+/* tcp_rtt_pace - the round trip that a window is spread over: the smoothed one, but at most twice the shortest. A few
+ * answers that were held back on a short path would else slow the pace to a hundredth, and it would stay there, since
+ * segments that leave one by one are answered late. What waits longer in a queue is paced by its own answers. */
+uint64_t tcp_rtt_pace(const struct tcp_rtt *rtt);
+
 /* tcp_rtt_timed_out - the timer fired: back off. */
 void tcp_rtt_timed_out(struct tcp_rtt *rtt);
 

@@ -149,6 +149,7 @@ void tcp_conn_expire(struct tcp_conn *c, ts_t now)
             break;
         case TCP_TIMER_ACK:
             c->ack_due = true;
+            c->answers = false;
             break;
         case TCP_TIMER_PACE:
             c->pace_late = true; /* the plan looks again */

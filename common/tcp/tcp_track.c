@@ -213,8 +213,7 @@ static void deliver(const struct tcp_track_ring *r, const struct tcp_sent *s, st
     if (s->sent_at > d->newest_at || (s->sent_at == d->newest_at && end > d->newest_end)) {
         d->newest_at = s->sent_at;
         d->newest_end = end;
-        if (!again)
-            d->rtt_ns = MAX(rtt_ns, (uint64_t)1);
+        d->rtt_ns = again ? 0 : MAX(rtt_ns, (uint64_t)1);
     }
 }
 

@@ -39,7 +39,7 @@ struct tcp_delivery {
     ts_t now;            /* in: set by the caller */
     uint64_t rtt_min_ns; /* in: a segment sent again and "answered" faster than this was answered before */
     uint64_t bytes;      /* newly delivered */
-    uint64_t rtt_ns;     /* of the last sent segment among them that was sent once; 0: none */
+    uint64_t rtt_ns;     /* of the last sent segment among them; 0: that one was sent more than once */
     ts_t newest_at;      /* RACK: when the last sent one was sent; 0: none */
     uint64_t newest_end; /* and where it ends */
     bool reordered;      /* one sent once came after a later one: RFC 8985 section 6.2 step 3 */

@@ -360,8 +360,26 @@ CASE(ack_of_long_ago, true, HANDSHAKE, {IN, A, 1, -70000, 10}, {OUT, A, 1, 1}, {
 CASE(unknown_connection, false, {IN, A, 5, 77}, {OUT, R, 77, 0}, {IN, R, 5, NO_ACK}, {SILENCE})
 
 /* -- receiving ---- */
-CASE(delayed_ack, true, HANDSHAKE, {IN, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 39}, {SILENCE}, {WAIT, .seq = 1},
-     {OUT, A, 1, 1001}, {IN, A, 1001, 1, 1000}, {SILENCE}, {IN, A, 2001, 1, 1000}, {OUT, A, 1, 3001})
+/* the first sixteen are not held back, whatever the congestion window behind them; the next ones are, for a round trip,
+ * unless two full segments came, be they shorter than ours; and after a silence it begins anew */
+#define PROMPT(n) {IN, A, (n) * 1000L + 1, 1, 1000}, {OUT, A, 1, (n) * 1000L + 1001}, {SILENCE}
+#define PROMPT_8(n)                                                                                                    \
+    PROMPT(n), PROMPT((n) + 1), PROMPT((n) + 2), PROMPT((n) + 3), PROMPT((n) + 4), PROMPT((n) + 5), PROMPT((n) + 6),   \
+        PROMPT((n) + 7)
+CASE(delayed_ack, true, HANDSHAKE, PROMPT_8(0), PROMPT_8(8), {IN, A, 16001, 1, 1000}, {SILENCE}, {WAIT, .seq = 9},
+     {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 1, 17001}, {IN, A, 17001, 1, 1000}, {SILENCE}, {IN, A, 18001, 1, 1000},
+     {OUT, A, 1, 19001}, {WAIT, .seq = 199}, {IN, A, 19001, 1, 1000}, {SILENCE}, {WAIT, .seq = 10}, {OUT, A, 1, 20001},
+     {WAIT, .seq = 190}, PROMPT(20), PROMPT(21), {SILENCE})
+#define SHORT(n) {IN, A, (n) * 600L + 1, 1, 600}, {OUT, A, 1, (n) * 600L + 601}
+CASE(delayed_ack_short, true, HANDSHAKE, SHORT(0), SHORT(1), SHORT(2), SHORT(3), SHORT(4), SHORT(5), SHORT(6), SHORT(7),
+     SHORT(8), SHORT(9), SHORT(10), SHORT(11), SHORT(12), SHORT(13), SHORT(14), SHORT(15), {IN, A, 9601, 1, 600},
+     {SILENCE}, {IN, A, 10201, 1, 600}, {OUT, A, 1, 10801}, {SILENCE})
+/* whoever answers soon gets no acknowledgement of its own for a question, also after a silence; until an answer is late */
+CASE(answers, true, HANDSHAKE, {IN, A, 1, 1, 100}, {OUT, A, 1, 101}, {WRITE, .seq = 50}, {OUT, A | P, 1, 101, 50},
+     {WAIT, .seq = 10}, {IN, A, 101, 51}, {WAIT, .seq = 300}, {IN, A, 101, 51, 100}, {SILENCE}, {WAIT, .seq = 5},
+     {WRITE, .seq = 50}, {OUT, A | P, 51, 201, 50}, {WAIT, .seq = 10}, {IN, A, 201, 101}, {WAIT, .seq = 300},
+     {IN, A, 201, 101, 100}, {WAIT, .seq = 9}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 101, 301}, {WAIT, .seq = 300},
+     {IN, A, 301, 101, 100}, {OUT, A, 101, 401}, {SILENCE})
 CASE(hole, true, HANDSHAKE, {IN, A, 1001, 1, 1000}, {OUT, A, 1, 1, .sack = {{1001, 2001}}}, {IN, A, 3001, 1, 1000},
      {OUT, A, 1, 1, .sack = {{3001, 4001}, {1001, 2001}}}, {IN, A, 1, 1, 1000},
      {OUT, A, 1, 2001, .sack = {{3001, 4001}}}, {IN, A, 2001, 1, 1000}, {OUT, A, 1, 4001}, {READ, .seq = 4000})
@@ -408,6 +426,12 @@ CASE(backoff, true, HANDSHAKE, {WRITE, .seq = 100}, {OUT, A | P, 1, 1, 100}, {WA
      {WAIT, .seq = 1}, {OUT, A | P, 1, 1, 100}, {WAIT, .seq = 399}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A | P, 1, 1, 100},
      {WAIT, .seq = 799}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A | P, 1, 1, 100}, {IN, A, 1, 101},
      {EVENT, TCP_EVENT_DRAINED}, {WRITE, .seq = 100}, {OUT, A | P, 101, 1, 100}, {IN, A, 1, 201})
+/* where full segments arrived before, two timeouts in a row are chance, and four are a new path */
+CASE(black_hole_late, true, HANDSHAKE, {WRITE, .seq = 1000}, {OUT, A | P, 1, 1, 1000}, {WAIT, .seq = 10}, {IN, A, 1, 1001},
+     {WRITE, .seq = 1000}, {OUT, A | P, 1001, 1, 1000}, {WAIT, .seq = 200}, {OUT, A | P, 1001, 1, 1000},
+     {WAIT, .seq = 400}, {OUT, A | P, 1001, 1, 1000}, {WAIT, .seq = 800}, {OUT, A | P, 1001, 1, 1000},
+     {WAIT, .seq = 1600}, {OUT, A, 1001, 1, 536}, {WAIT, .seq = 10}, {IN, A, 1, 1537}, {OUT, A | P, 1537, 1, 464},
+     {IN, A, 1, 2001})
 /* RFC 6928: ten segments, and then nothing until an answer comes; or for RFC 8985 section 7.3 a probe, with new data */
 #define FLIGHT                                                                                                         \
     {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000}, {OUT, A, 2001, 1, 1000}, {OUT, A, 3001, 1, 1000},                   \
@@ -502,6 +526,38 @@ static void spurious_timeout(void **state)
     play("spurious_timeout, late", late);
     tcp_conn_info(t.conn, &after);
     assert_true(after.cwnd_bytes >= before.cwnd_bytes);
+    finish();
+}
+
+/* RFC 7323 section 4.1: what arrives beyond a hole echoes the timestamp of what came before it, and times nothing */
+static void stamp_beyond_hole(void **state)
+{
+    static const struct line opening[] = {{OUT, S, 0, 0}, {WAIT, .seq = 10}, {IN, S | A, 0, 1, .ts = 5},
+                                          {WRITE, .seq = 5928}, {OUT, A, 1, 1, 988}, {END}};
+    static const struct line losses[] = {
+        {OUT, A, 989, 1, 988},  {OUT, A, 1977, 1, 988}, {OUT, A, 2965, 1, 988}, {OUT, A, 3953, 1, 988}, {WAIT, .seq = 2},
+        {OUT, A | P, 4941, 1, 988}, {WAIT, .seq = 8}, {IN, A, 1, 1, .ts = 6, .sack = {{2965, 5929}}},
+        {OUT, A, 1, 1, 988}, {OUT, A, 989, 1, 988}, {WAIT, .seq = 5}, {OUT, A, 1977, 1, 988}, {WAIT, .seq = 145}, {END}};
+    static const struct line beyond[] = {{IN, A, 1, 1, .ts = 7, .sack = {{989, 1977}, {2965, 5929}}}, {END}};
+    static const struct line filled[] = {{IN, A, 1, 5929, .ts = 8}, {END}};
+    struct tcp_conn_info before, during, after;
+    uint32_t first_ts, last_ts;
+
+    (void)state;
+    begin(true);
+    play("stamp_beyond_hole, opening", opening);
+    first_ts = t.ts;
+    play("stamp_beyond_hole, losses", losses);
+    last_ts = t.ts;
+    tcp_conn_info(t.conn, &before);
+    t.ts = first_ts;
+    play("stamp_beyond_hole, beyond", beyond);
+    tcp_conn_info(t.conn, &during);
+    assert_int_equal(during.srtt_ns, before.srtt_ns);
+    t.ts = last_ts;
+    play("stamp_beyond_hole, filled", filled);
+    tcp_conn_info(t.conn, &after);
+    assert_in_range(after.srtt_ns, before.srtt_ns + 15 * TS_MS, before.srtt_ns + 20 * TS_MS);
     finish();
 }
 
@@ -615,7 +671,8 @@ int main(void)
         cmocka_unit_test(abort_once),        cmocka_unit_test(unread_release),   cmocka_unit_test(data_after_release),
         cmocka_unit_test(reset_exact),       cmocka_unit_test(reset_near),       cmocka_unit_test(reset_far),
         cmocka_unit_test(syn_in_window),     cmocka_unit_test(ack_of_future),    cmocka_unit_test(unknown_connection),
-        cmocka_unit_test(delayed_ack),       cmocka_unit_test(hole),             cmocka_unit_test(duplicate),
+        cmocka_unit_test(delayed_ack),       cmocka_unit_test(delayed_ack_short), cmocka_unit_test(answers),
+        cmocka_unit_test(hole),                          cmocka_unit_test(duplicate),
         cmocka_unit_test(repeats),           cmocka_unit_test(newreno),
         cmocka_unit_test(overlap),           cmocka_unit_test(keepalive_answered), cmocka_unit_test(tail_probe),
         cmocka_unit_test(fast_repair),       cmocka_unit_test(reorder_window),   cmocka_unit_test(zero_window),
@@ -626,6 +683,7 @@ int main(void)
         cmocka_unit_test(ack_of_long_ago),   cmocka_unit_test(time_wait_again),  cmocka_unit_test(time_wait_old_syn),
         cmocka_unit_test(time_wait_reset),   cmocka_unit_test(time_wait_stamps), cmocka_unit_test(backoff),
         cmocka_unit_test(initial_window),    cmocka_unit_test(rate_reduction),   cmocka_unit_test(budgets),
+        cmocka_unit_test(stamp_beyond_hole), cmocka_unit_test(black_hole_late),
         cmocka_unit_test(idle),              cmocka_unit_test(zero_window_asked),
     };
 
