@@ -22,6 +22,7 @@
 #define TIDY_ROWS     2000
 #define STALE_LOOK_NS TS_S
 #define SAID_AT_ONCE  20            /* log lines that a source causes; then one a second */
+#define AGAIN_NS      (120 * TS_S)  /* until what there was no room for is asked for once more */
 #define KEEP_NS       (10 * TS_S)   /* between two maps written to disk; a withdrawal does not wait for it */
 
 /* what a file was when it was read: another one is another feed */
@@ -59,6 +60,7 @@ struct feed_host {
     struct feed_source *source; /* whom to tell that there is room; NULL: the file */
     struct feed_source_status status;
     bool refused;      /* a step was not taken */
+    ts_t again_at;     /* it is asked for a snapshot, because of what there was no room for; TS_NEVER: all is well */
     uv_async_t loaded; /* the thread has ended */
     pthread_t thread;
     bool thread_runs;
@@ -293,6 +295,19 @@ static void keep_if_due(struct feed_host *h, ts_t now)
         route_reader_deinit(&h->reader);
 }
 
+/* ask_again - what there was no room for is missing until it is told once more */
+static void ask_again(struct feed_host *h, ts_t now)
+{
+    if (!feed_map_stats(h->map)->starved)
+        h->again_at = TS_NEVER;
+    else if (h->again_at == TS_NEVER)
+        h->again_at = ts_add(now, AGAIN_NS);
+    else if (now >= h->again_at && h->source) {
+        h->again_at = TS_NEVER;
+        h->source->again(h->source, now);
+    }
+}
+
 static void on_tidy(struct loop_timer *t, ts_t now)
 {
     struct feed_host *h = container_of(t, struct feed_host, tidy);
@@ -309,6 +324,7 @@ static void on_tidy(struct loop_timer *t, ts_t now)
     h->stopped = stopped;
     route_table_stop(h->table, stopped);
     keep_if_due(h, now);
+    ask_again(h, now);
     loop_timer_arm(h->loop, t, ts_add(now, report.retired || h->working ? TIDY_NS : STALE_LOOK_NS));
 }
 
@@ -469,6 +485,13 @@ static void look_for_change(struct feed_host *h, ts_t now)
         begin_load(h, path, NULL);
 }
 
+/* set_limits - those of the configuration in force; a file has its own, before it gets here */
+static void set_limits(struct feed_host *h)
+{
+    if (h->live)
+        feed_map_limits(h->map, h->config->feed.nodes_max, h->config->feed.memory_bytes_max);
+}
+
 static void on_look(struct loop_timer *t, ts_t now)
 {
     struct feed_host *h = container_of(t, struct feed_host, look);
@@ -478,6 +501,7 @@ static void on_look(struct loop_timer *t, ts_t now)
     if (h->live && h->reload_next) { /* what the source itself needs to know, its owner tells it */
         h->reload_next = false;
         h->config = h->reload_config;
+        set_limits(h);
         feed_map_forgive(h->map);
         h->listener.loaded(h->listener.ctx, 0, NULL, now);
         return;
@@ -513,7 +537,7 @@ struct feed_host *feed_host_new(struct loop *loop, struct workers *workers, stru
     h->rng = rng;
     h->listener = *listener;
     h->sink = (struct feed_sink){.take = on_take, .say = on_say, .ctx = h};
-    h->status.retry_at = TS_NEVER;
+    h->status.retry_at = h->again_at = TS_NEVER;
     bucket_init(&h->said.bucket, 1, SAID_AT_ONCE);
     loop_timer_init(&h->look, on_look);
     loop_timer_init(&h->slice, on_slice);
@@ -582,6 +606,7 @@ static int start_cold(struct feed_host *h, const struct ingress_config *config)
     }
     if (!use_table(h, "feed"))
         return ERR_NOMEM;
+    set_limits(h);
     feed_map_resume(h->map, h->on_disk.revision);
     return 0;
 }

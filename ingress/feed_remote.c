@@ -315,6 +315,14 @@ static void go_on(struct feed_source *source, ts_t now)
     obey(r, now);
 }
 
+static void again(struct feed_source *source, ts_t now)
+{
+    struct feed_remote *r = container_of(source, struct feed_remote, source);
+
+    feed_session_again(r->session, now);
+    obey(r, now);
+}
+
 /* ---- life ---- */
 
 static struct feed_session *new_session(const struct ingress_config_feed *config, uint64_t resume_revision,
@@ -353,6 +361,7 @@ struct feed_remote *feed_remote_new(struct loop *loop, struct resolver *resolver
     r->sink = *sink;
     r->files = files;
     r->source.go_on = go_on;
+    r->source.again = again;
     r->source.resume_revision = resume_revision;
     r->secret_file = *path ? strdup(path) : NULL;
     r->session = !*path || r->secret_file ? new_session(config, resume_revision, rng, now) : NULL;

@@ -10,6 +10,7 @@
 #include "common/http/url.h"
 #include "common/tailnet/tailnet_key.h"
 #include "ingress/feed/feed_session.h"
+#include "ingress/route/route_index.h"
 
 #define VALUES_BYTES_MAX ((size_t)64 << 20)
 #define LABEL_MAX        63
@@ -407,6 +408,10 @@ static const struct config_field feed_fields[] = {
     {"stale_limit", CONFIG_DURATION, CONFIG_AT(struct ingress_config_feed, stale_limit_ns), .def = "0s", .min = 0,
      .max = 366 * DAY, .help = "a feed that was silent for longer is not believed: visitors are refused; 0s: its last "
                                "word counts until it speaks again"},
+    {"max_nodes", CONFIG_INT, CONFIG_AT(struct ingress_config_feed, nodes_max), .def = "2000000", .min = 1,
+     .max = ROUTE_PLACES_MAX / 2, .help = "https, etcd, tailnet: a snapshot with more rows is refused, and so is a node more"},
+    {"max_memory", CONFIG_SIZE, CONFIG_AT(struct ingress_config_feed, memory_bytes_max), .def = "2GiB", .min = MIB,
+     .max = MIB << 20, .help = "https, etcd, tailnet: likewise, by what the rows take; for a while there are two maps"},
 };
 static CONFIG_TABLE(feed, struct ingress_config_feed, "feed of nodes", feed_check);
 

@@ -138,6 +138,8 @@ struct ingress_config_feed {
     struct ingress_config_feed_tailnet tailnet;
     enum ingress_config_revoked revoked_streams;
     uint64_t stale_limit_ns; /* 0: the last good map is served for ever */
+    uint32_t nodes_max;      /* of a live feed */
+    uint64_t memory_bytes_max;
 };
 
 struct ingress_config_limits {

@@ -380,6 +380,15 @@ static void on_go_on(struct feed_source *source, ts_t now)
     turn(t, now);
 }
 
+static void on_again(struct feed_source *source, ts_t now)
+{
+    struct tailnet *t = container_of(source, struct tailnet, source);
+
+    if (feed_tailnet_again(t->feed, control_netmap(t->control)) != 0)
+        log_error("tailnet", "event=not_told_again error=\"%s\"", err_str(ERR_NOMEM));
+    turn(t, now);
+}
+
 /* ---- the owner's side ---- */
 
 struct feed_source *tailnet_source(struct tailnet *t)
@@ -456,6 +465,7 @@ struct tailnet *tailnet_new(struct loop *loop, struct resolver *resolver, struct
     t->config = config;
     t->events = *events;
     t->source.go_on = on_go_on;
+    t->source.again = on_again;
     loop_timer_init(&t->timer, on_timer);
     bucket_init(&t->said.bucket, 1, SAID_AT_ONCE);
     BUG_ON(url_parse(config->url, strlen(config->url), &t->url)); /* the config's check */

@@ -50,6 +50,9 @@ struct feed_map {
     struct staged *staged;
     size_t staged_count, staged_room, at;
     size_t staged_nodes; /* those that are there */
+    size_t staged_bytes; /* of rows that are not the table's */
+    size_t waiting_bytes;
+    bool over;           /* it is larger than allowed: nothing more of it is kept */
     bool unknown;        /* a row of it told not even its id */
     bool lost;           /* memory ran out: it can't be put in force */
     bool forgiven;
@@ -75,6 +78,7 @@ struct feed_map *feed_map_new(const struct feed_map_config *config)
     if (!m)
         return NULL;
     m->config = *config;
+    feed_map_limits(m, config->nodes_max, config->bytes_max);
     m->serial = 1; /* 0 is the mark of who was never named */
     map_init(&m->waiting);
     m->orders = route_table_places(config->table);
@@ -100,6 +104,7 @@ static void waiting_drop(struct feed_map *m, struct waiting *w)
     map_remove(&m->waiting, &w->by_id);
     *(w->prev ? &w->prev->next : &m->first) = w->next;
     *(w->next ? &w->next->prev : &m->last) = w->prev;
+    m->waiting_bytes -= route_row_bytes(w->row);
     route_node_put(w->row);
     free(w);
     m->stats.waiting--;
@@ -133,6 +138,12 @@ const struct feed_map_stats *feed_map_stats(const struct feed_map *m)
 bool feed_map_busy(const struct feed_map *m)
 {
     return m->phase >= DROPPING;
+}
+
+void feed_map_limits(struct feed_map *m, size_t nodes_max, size_t bytes_max)
+{
+    m->config.nodes_max = nodes_max ? nodes_max : SIZE_MAX;
+    m->config.bytes_max = bytes_max ? bytes_max : SIZE_MAX;
 }
 
 void feed_map_forgive(struct feed_map *m)
@@ -381,6 +392,7 @@ static void wait(struct feed_map *m, const struct route_node *row, const struct 
         return;
     }
     w->row = row;
+    m->waiting_bytes += route_row_bytes(row);
     w->blocker = c->other ? route_node_place(c->other) : ANYBODY;
     w->prev = m->last;
     *(m->last ? &m->last->next : &m->first) = w;
@@ -390,13 +402,16 @@ static void wait(struct feed_map *m, const struct route_node *row, const struct 
 }
 
 /* put - the row (its reference is taken) is in nobody's way */
-static void put(struct feed_map *m, const struct route_node *row, uint32_t order, uint64_t unix_now)
+static void put(struct feed_map *m, const struct route_node *row, uint32_t order, uint64_t unix_now, ts_t now)
 {
     const struct route_node *was;
+    unsigned long unsaid;
     int err = route_table_enter(m->config.table, row, &was);
 
     if (err != 0) {
-        log_error("feed", "event=not_entered node=\"%s\" error=\"%s\"", row->id, err_str(err));
+        m->stats.starved = true;
+        if (log_allowed(&m->said, now, &unsaid))
+            log_error("feed", "event=not_entered node=\"%s\" error=\"%s\" unsaid=%lu", row->id, err_str(err), unsaid);
         route_node_put(row);
         return;
     }
@@ -431,12 +446,12 @@ static bool enter(struct feed_map *m, const struct route_node *row, uint32_t ord
         return false;
     }
     make_way(m, &way);
-    put(m, row, order, unix_now);
+    put(m, row, order, unix_now, now);
     return true;
 }
 
 /* those whose way may be free now, in the order of arrival; each that comes in may free the way of others */
-static void retry(struct feed_map *m, uint64_t unix_now)
+static void retry(struct feed_map *m, uint64_t unix_now, ts_t now)
 {
     for (size_t i = 0; i < m->released_count; i++) {
         struct waiting *next;
@@ -455,7 +470,7 @@ static void retry(struct feed_map *m, uint64_t unix_now)
 
             waiting_drop(m, w);
             make_way(m, &way);
-            put(m, row, 0, unix_now);
+            put(m, row, 0, unix_now, now);
         }
     }
     m->released_count = 0;
@@ -472,14 +487,39 @@ static void forget_waiting(struct feed_map *m, const char *id, size_t len)
 
 /* ---- deltas ---- */
 
+/* too_much - there is no room for one more, or for a larger one; said */
+static bool too_much(struct feed_map *m, const struct route_node *row, const struct route_node *was, ts_t now)
+{
+    size_t nodes = route_node_count(m->config.table), bytes = route_table_bytes(m->config.table) + m->waiting_bytes;
+    size_t more = route_row_bytes(row), less = was ? route_row_bytes(was) : 0;
+    bool many = (!was || was->revoked) && nodes >= m->config.nodes_max;
+
+    if (!many && (more <= less || bytes + more - less <= m->config.bytes_max))
+        return false;
+    m->stats.starved = true;
+    m->stats.conflicts++;
+    if (many)
+        say(m, m->stats.conflict, "left_out", now, "node '%s' is left out: the map has %zu nodes, and feed.max_nodes is %zu",
+            row->id, nodes, m->config.nodes_max);
+    else
+        say(m, m->stats.conflict, "left_out", now,
+            "node '%s' is left out: the map's rows take %zu MiB, and feed.max_memory is %zu MiB", row->id, bytes >> 20,
+            m->config.bytes_max >> 20);
+    return true;
+}
+
 static void delta_put(struct feed_map *m, const struct route_node *row, uint64_t unix_now, ts_t now)
 {
     const struct route_node *was = by_id(m, row->id, strlen(row->id));
 
     forget_waiting(m, row->id, strlen(row->id));
-    if (was && route_node_changed(was, row) == 0)
+    if (was && route_node_changed(was, row) == 0) {
         route_node_put(row);
-    else
+    } else if (too_much(m, row, was, now)) {
+        if (was && !route_node_open(row, unix_now))
+            withdraw(m, was);
+        route_node_put(row);
+    } else
         enter(m, row, 0, unix_now, now);
 }
 
@@ -496,6 +536,13 @@ static void delta_remove(struct feed_map *m, const struct feed_op *op)
 
 static bool stage(struct feed_map *m, const struct route_node *row, bool same)
 {
+    size_t bytes = same ? 0 : route_row_bytes(row);
+
+    m->over = m->over || m->staged_count == m->config.nodes_max || bytes > m->config.bytes_max - m->staged_bytes;
+    if (m->over) {
+        route_node_put(row);
+        return false;
+    }
     if (!room((void **)&m->staged, &m->staged_room, m->staged_count, sizeof(*m->staged))) {
         route_node_put(row);
         m->lost = true;
@@ -503,6 +550,7 @@ static bool stage(struct feed_map *m, const struct route_node *row, bool same)
     }
     m->staged[m->staged_count++] = (struct staged){row, same};
     m->staged_nodes += !row->revoked;
+    m->staged_bytes += bytes;
     return true;
 }
 
@@ -551,8 +599,8 @@ static void snapshot_begin(struct feed_map *m)
     staged_drop(m, SIZE_MAX); /* of a source that begins again without a word: none of ours does */
     m->phase = STAGING;
     m->serial++;
-    m->unknown = m->lost = false;
-    m->staged_nodes = 0;
+    m->unknown = m->lost = m->over = m->stats.starved = false;
+    m->staged_nodes = m->staged_bytes = 0;
 }
 
 static void snapshot_abort(struct feed_map *m)
@@ -570,6 +618,12 @@ static bool refused(struct feed_map *m, const struct feed_op *op, ts_t now)
     if (m->lost)
         say(m, m->stats.refusal, "refused", now, "out of memory for a snapshot of more than %zu nodes",
             m->staged_count);
+    else if (m->over && m->staged_count >= m->config.nodes_max)
+        say(m, m->stats.refusal, "refused", now, "a snapshot of more than %zu rows, which is feed.max_nodes",
+            m->config.nodes_max);
+    else if (m->over)
+        say(m, m->stats.refusal, "refused", now, "a snapshot whose rows take more than %zu MiB, which is feed.max_memory",
+            m->config.bytes_max >> 20);
     else if (back && !m->forgiven)
         say(m, m->stats.refusal, "refused", now, "revision %" PRIu64 " is older than the map's %" PRIu64, op->revision,
             m->stats.revision);
@@ -578,6 +632,7 @@ static bool refused(struct feed_map *m, const struct feed_op *op, ts_t now)
     else
         return false;
     m->stats.refused++;
+    m->stats.starved = m->lost || m->over;
     m->phase = DROPPING;
     m->astray = true;
     return true;
@@ -658,7 +713,7 @@ bool feed_map_step(struct feed_map *m, size_t rows, uint64_t unix_now, ts_t now)
             step_sweep(m);
         else
             snapshot_done(m);
-        retry(m, unix_now);
+        retry(m, unix_now, now);
     }
     return feed_map_busy(m);
 }
@@ -677,6 +732,8 @@ static void take_put(struct feed_map *m, const struct feed_op *op, uint64_t unix
     struct feed_walk walk;
     char id[ROUTE_ID_MAX + 1];
 
+    if (m->phase == STAGING && m->over)
+        return; /* it is refused in any case */
     config_errors_init(&errors);
     feed_walk_init(&walk, m->config.name, &errors);
     walk.place.line = (unsigned)op->line;
@@ -700,6 +757,8 @@ static void take_put(struct feed_map *m, const struct feed_op *op, uint64_t unix
         return;
     }
     m->stats.rows_bad++;
+    m->stats.starved = m->stats.starved || (!row && errors.count == 0);
+    m->lost = m->lost || (m->phase == STAGING && errors.count == 0);
     say(m, m->stats.fault, "bad_row", now, "%s", errors.count ? errors.line[0] : err_str(ERR_NOMEM));
     const struct route_node *was = by_id(m, id, strlen(id));
 
@@ -763,7 +822,7 @@ bool feed_map_take(struct feed_map *m, const struct feed_op *op, uint64_t unix_n
         m->stats.deltas++;
         if (!m->astray)
             m->stats.told_at = now;
-        retry(m, unix_now);
+        retry(m, unix_now, now);
     }
     return true;
 }

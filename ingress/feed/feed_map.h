@@ -17,7 +17,9 @@
  * and of more than FEED_TOMBSTONES_MAX the oldest goes. REVOKE counts at once, also in a snapshot that is refused.
  *
  * A row that is not valid leaves its node as it was. If not even its id can be read, nobody is taken for absent from
- * that snapshot. A snapshot with a lower revision than the map's is refused until feed_map_forgive; with `live`, so is
+ * that snapshot. One that grows beyond the limits is refused at its end; of what comes after the limit nothing is kept. A
+ * new or larger row for which there is no room is left out, and its node goes on as it was (closed, if the row is).
+ * A snapshot with a lower revision than the map's is refused until feed_map_forgive; with `live`, so is
  * one without any node while the map has some.
  *
  * One thread's. docs/feed.md tells it to those who write feeds. */
@@ -57,6 +59,8 @@ struct feed_map_stats {
     size_t waiting;       /* left out now */
     uint64_t entered, left; /* rows put into and taken out of the table */
     uint64_t revoked;     /* nodes withdrawn, by a tombstone or an opt-in that is gone */
+    bool starved;         /* rows that were told are not in the table, for want of memory or by a limit: only another
+                           * snapshot brings them */
     ts_t told_at;         /* when the feed last said that it is current (END, HEARTBEAT, a delta); 0: never */
     char fault[FEED_MAP_TEXT];    /* the last bad row; "" */
     char conflict[FEED_MAP_TEXT]; /* the last row left out */
@@ -68,9 +72,13 @@ struct feed_map_config {
     const char *name;          /* of the feed, in faults; borrowed */
     struct map_seed seed;      /* random and secret: keys the hashes of ids */
     bool live;                 /* tells deltas; else: a file, whose word counts even when it is empty */
+    size_t nodes_max;          /* rows of a snapshot, nodes of the table; 0: no bound but the table's own */
+    size_t bytes_max;          /* of rows: those of a snapshot, and those of table and waiting rows together; 0: no bound */
 };
 
 struct feed_map *feed_map_new(const struct feed_map_config *config);
+/* feed_map_limits - other bounds, for what is told from here on. */
+void feed_map_limits(struct feed_map *map, size_t nodes_max, size_t bytes_max);
 void feed_map_free(struct feed_map *map); /* the table keeps its rows. NULL allowed */
 
 /* feed_map_take - one step. False: not now, a snapshot is being put in force; nothing was taken (see feed_source.h).

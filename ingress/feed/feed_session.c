@@ -47,7 +47,7 @@ struct feed_session {
     size_t request_len, request_sent;
     ts_t retry_at;  /* WAITING */
     ts_t alive_at;  /* the far side last said something whole */
-    ts_t begun_at;  /* HEARING: since when it is not current */
+    ts_t begun_at;  /* since when it is asked and heard, and not current, over all answers that a snapshot takes */
     uint64_t heard; /* the dialect's count then */
     struct feed_source_status status;
     uint64_t changes;
@@ -106,6 +106,7 @@ static void fail(struct feed_session *s, const char *why, unsigned status, uint6
     s->failures = was_current ? 0 : s->failures + 1;
     s->at = (s->at + 1) % s->urls_count;
     s->redirects = 0;
+    s->begun_at = TS_NEVER;
     s->state = WAITING;
     s->retry_at = ts_add(now, at_least_ns + backoff(s));
     s->status.retry_at = s->retry_at;
@@ -228,7 +229,8 @@ static void head(struct feed_session *s, ts_t now)
 
     if (status == 200) {
         s->state = HEARING;
-        s->alive_at = s->begun_at = now;
+        s->alive_at = now;
+        s->begun_at = ts_min(s->begun_at, now);
     } else if (status == 301 || status == 302 || status == 303 || status == 307 || status == 308) {
         redirect(s, now);
     } else if (status / 100 == 1 && status != 101) {
@@ -424,7 +426,7 @@ ts_t feed_session_deadline(const struct feed_session *s)
     case CONNECTING:
         return TS_NEVER; /* the adapter has its own */
     case ASKED:
-        return ts_add(s->alive_at, answer_ns(s));
+        return ts_min(ts_add(s->alive_at, answer_ns(s)), ts_add(s->begun_at, SNAPSHOT_NS));
     default:
         return s->held ? TS_NEVER
                        : ts_min(ts_add(s->alive_at, s->silence_ns),
@@ -452,11 +454,11 @@ void feed_session_expire(struct feed_session *s, ts_t now)
     } else if (s->state == HEARING && s->dialect->current && s->dialect->renews) {
         forget_connection(s, 0);
         s->state = CONNECTING;
-    } else if (s->state == ASKED) {
+    } else if (s->state == ASKED && now >= ts_add(s->alive_at, answer_ns(s))) {
         snprintf(text, sizeof(text), "no answer within %" PRIu64 " s", answer_ns(s) / TS_S);
         fail_at(s, text, NULL, now);
     } else {
-        bool silent = now >= ts_add(s->alive_at, s->silence_ns);
+        bool silent = s->state == HEARING && now >= ts_add(s->alive_at, s->silence_ns);
 
         snprintf(text, sizeof(text), "the server said nothing whole for %" PRIu64 " s", s->silence_ns / TS_S);
         fail_at(s, silent ? text : "the snapshot was not whole within 15 minutes", NULL, now);
@@ -467,6 +469,14 @@ void feed_session_retry(struct feed_session *s, ts_t now)
 {
     if (s->state == WAITING)
         s->retry_at = now;
+}
+
+void feed_session_again(struct feed_session *s, ts_t now)
+{
+    if (s->state != HEARING || !s->dialect->current)
+        return;
+    s->dialect->revision = 0;
+    fail_at(s, "what it told could not all be put in force: asking for a snapshot", NULL, now);
 }
 
 /* ---- life ---- */
@@ -500,6 +510,7 @@ struct feed_session *feed_session_new(const struct feed_session_config *config, 
     s->dialect = config->dialect;
     s->rng = config->rng;
     s->retry_at = now;
+    s->begun_at = TS_NEVER;
     s->status.state = FEED_SOURCE_STARTING;
     s->status.retry_at = TS_NEVER;
     set_where(s);

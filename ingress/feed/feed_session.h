@@ -71,6 +71,10 @@ void feed_session_expire(struct feed_session *s, ts_t now);
 /* feed_session_retry - something changed (files, configuration): what waits tries again at once. */
 void feed_session_retry(struct feed_session *s, ts_t now);
 
+/* feed_session_again - what was told could not be put in force: end this connection, and ask for a snapshot with the next.
+ * Nothing while there is none that is current. */
+void feed_session_again(struct feed_session *s, ts_t now);
+
 /* feed_session_status - as the sink wants to hear it; changes counts up with every difference. */
 const struct feed_source_status *feed_session_status(const struct feed_session *s);
 uint64_t feed_session_changes(const struct feed_session *s);

@@ -1,7 +1,8 @@
 /* feed_source.h - where a source (file, https, etcd, tailnet) meets the map: it hands steps over, and says how it is.
  *
  *      source  --feed_sink->take(op)-->  map of nodes          steps in the order of feed_op.h
- *      source  <--feed_source_go_on----  map of nodes          after a step was not taken: room again
+ *      source  <--go_on----------------  map of nodes          after a step was not taken: room again
+ *      source  <--again----------------  map of nodes          a while after something could not be put in force
  *      source  --feed_sink->say(state)-->  log, status, metrics
  *
  * The map takes steps at the speed at which it can put them in force: after END of a large snapshot it is busy for a
@@ -49,6 +50,8 @@ struct feed_sink {
 struct feed_source {
     /* The map has room again: offer the step that was not taken, and read on. Not called from inside take. */
     void (*go_on)(struct feed_source *source, ts_t now);
+    /* What it told is not all in force, for want of memory or by a limit: tell it whole once more, from a snapshot on. */
+    void (*again)(struct feed_source *source, ts_t now);
     /* The last revision the map holds whole, to resume from; 0: none, ask for a snapshot. Set before start, by the
      * map's owner. */
     uint64_t resume_revision;

@@ -565,6 +565,19 @@ int feed_tailnet_policy(struct feed_tailnet *f, const struct feed_tailnet_policy
     return f->ready ? everything(f, netmap) : 0;
 }
 
+int feed_tailnet_again(struct feed_tailnet *f, const struct netmap *netmap)
+{
+    struct map_node *n;
+
+    if (f->opening != SNAPSHOT_TOLD)
+        return 0;
+    clear_offer(f);
+    while ((n = map_any(&f->entries)))
+        drop(f, container_of(n, struct entry, by_id));
+    f->opening = SNAPSHOT_DUE;
+    return everything(f, netmap);
+}
+
 static int gone(struct feed_tailnet *f, struct entry *e, bool reconnect, ts_t now)
 {
     if (e->absent_until != TS_NEVER)

@@ -59,6 +59,10 @@ int feed_tailnet_policy(struct feed_tailnet *feed, const struct feed_tailnet_pol
 int feed_tailnet_changed(struct feed_tailnet *feed, const struct netmap *netmap, const struct netmap_changes *changes,
                          ts_t now) __attribute__((warn_unused_result));
 
+/* feed_tailnet_again - tell everything once more, in a snapshot (unless one is under way); nodes that were absent for now are not
+ * in it. Returns 0 or ERR_NOMEM, as above. */
+int feed_tailnet_again(struct feed_tailnet *feed, const struct netmap *netmap) __attribute__((warn_unused_result));
+
 /* feed_tailnet_next - the next step, and again the same until feed_tailnet_taken. False: none now. The op's texts live
  * until then, too. control_time as control_time(). */
 bool feed_tailnet_next(struct feed_tailnet *feed, const struct netmap *netmap, uint64_t control_time, struct feed_op *op);

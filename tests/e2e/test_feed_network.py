@@ -163,3 +163,27 @@ def test_stale_and_cold(fed):
     producer.start()
     wait_for("current again", lambda: status(world)["state"] == "current", 30)
     wait_for("and without it", lambda: reason(world, "gone.test") == "unknown_name")
+
+
+def test_a_feed_larger_than_allowed(fed):
+    """It is refused and says why, the map in use stays; a reload with a larger limit takes it."""
+    world, producer, _ = fed
+    world.ingress.config["feed"]["max_nodes"] = 2
+    world.ingress.write_config()
+    world.ingress.reload()
+    rest = {"peerapi6": 1, "ports": [443], "funnel": {"admin": True, "node": True}}
+    producer.put("second", key=random_public_key(), **rest)
+    wait_for("as many as allowed", lambda: status(world)["nodes"] == 2)
+    producer.put("third", key=random_public_key(), **rest)
+    wait_for("one more is left out", lambda: "feed.max_nodes is 2" in (status(world)["last_conflict"] or ""))
+    producer.kill()
+    mark = world.ingress.mark()
+    producer.start()
+    world.ingress.wait_log("event=refused .*a snapshot of more than 2 rows, which is feed.max_nodes", 20, mark)
+    assert "feed.max_nodes" in status(world)["last_refusal"] and status(world)["nodes"] == 2
+    crosses(world)
+    world.ingress.config["feed"]["max_nodes"] = 3
+    world.ingress.write_config()
+    world.ingress.reload()
+    wait_for("all of it", lambda: status(world)["nodes"] == 3, 20)
+    crosses(world)

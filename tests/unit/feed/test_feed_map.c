@@ -292,6 +292,96 @@ static void who_holds_keeps(void **state)
     done();
 }
 
+static void put_names(const char *id, unsigned key, unsigned names)
+{
+    static char text[1 << 20];
+    int len = snprintf(text, sizeof(text), "{\"id\":\"%s\",\"names\":[", id);
+
+    for (unsigned i = 0; i < names; i++)
+        len += snprintf(text + len, sizeof(text) - (size_t)len, "%s\"n%u.%s.test\"", i ? "," : "", i, id);
+    len += snprintf(text + len, sizeof(text) - (size_t)len, "],\"key\":\"%064x\",\"peerapi6\":1,\"ports\":[443]" OPEN "}", key);
+    assert_true(feed_map_take(map, &(struct feed_op){.kind = FEED_OP_PUT, .text = text, .text_len = (size_t)len}, UNIX_NOW, 0));
+}
+
+static void no_more_nodes_than_allowed(void **state)
+{
+    (void)state;
+    PLAY(A_AND_B);
+    const struct feed_map_stats *stats = feed_map_stats(map);
+    char found[4];
+
+    feed_map_limits(map, 2, 0);
+    say(&(struct step){PUT, "c", 3, OPEN, 0, NULL, NULL}, 0);
+    look(found);
+    assert_string_equal(found, "oo-");
+    assert_non_null(strstr(stats->conflict, "'c' is left out: the map has 2 nodes, and feed.max_nodes is 2"));
+    assert_true(stats->starved);
+    say(&(struct step){PUT, "a", 1, CLOSED, 0, NULL, NULL}, 0); /* who is there may change */
+    say(&(struct step){REVOKE, "b", 0, NULL, 0, NULL, NULL}, 0);
+    say(&(struct step){PUT, "c", 3, OPEN, 0, NULL, NULL}, 0); /* a tombstone takes nobody's place */
+    look(found);
+    assert_string_equal(found, "nno");
+    say(&(struct step){BEGIN, NULL, 0, NULL, 0, NULL, NULL}, 0);
+    assert_false(stats->starved);
+    say(&(struct step){PUT, "a", 1, OPEN, 0, NULL, NULL}, 0);
+    say(&(struct step){PUT, "b", 2, OPEN, 0, NULL, NULL}, 0);
+    say(&(struct step){PUT, "c", 3, OPEN, 0, NULL, NULL}, 0);
+    say(&(struct step){END, NULL, 0, NULL, 9, NULL, NULL}, 0);
+    look(found);
+    assert_string_equal(found, "nno"); /* the old map stays */
+    assert_string_equal(stats->refusal, "a snapshot of more than 2 rows, which is feed.max_nodes");
+    assert_true(stats->starved);
+    feed_map_limits(map, 3, 0);
+    say(&(struct step){BEGIN, NULL, 0, NULL, 0, NULL, NULL}, 0);
+    say(&(struct step){PUT, "a", 1, OPEN, 0, NULL, NULL}, 0);
+    say(&(struct step){PUT, "b", 2, OPEN, 0, NULL, NULL}, 0);
+    say(&(struct step){PUT, "c", 3, OPEN, 0, NULL, NULL}, 0);
+    say(&(struct step){END, NULL, 0, NULL, 9, NULL, NULL}, 0);
+    look(found);
+    assert_string_equal(found, "ooo");
+    assert_false(stats->starved);
+    done();
+}
+
+static void no_more_memory_than_allowed(void **state)
+{
+    const struct feed_op begin = {.kind = FEED_OP_BEGIN}, end = {.kind = FEED_OP_END, .revision = 9};
+    char id[16], found[4];
+
+    (void)state;
+    PLAY(A_AND_B);
+    const struct feed_map_stats *stats = feed_map_stats(map);
+
+    feed_map_limits(map, 0, 1 << 20);
+    for (unsigned i = 0; i < 20; i++) { /* rows of some 130 KB each */
+        snprintf(id, sizeof(id), "big%u", i);
+        put_names(id, 100 + i, 4000);
+    }
+    assert_in_range(route_table_bytes(table), 1 << 19, 1 << 20);
+    assert_in_range(route_node_count(table), 5, 12);
+    assert_non_null(strstr(stats->conflict, "and feed.max_memory is 1 MiB"));
+    put_names("big0", 100, 1); /* a smaller one is always welcome */
+    assert_int_equal(route_node_by_id(table, "big0", 4)->names_count, 1);
+    /* rows that wait count too: all of these claim a's key */
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(id, sizeof(id), "wait%u", i);
+        put_names(id, 1, 4000);
+    }
+    assert_in_range(stats->waiting, 0, 3);
+    assert_true(feed_map_take(map, &begin, UNIX_NOW, 0));
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(id, sizeof(id), "big%u", i);
+        put_names(id, 100 + i, 4000);
+    }
+    assert_true(feed_map_take(map, &end, UNIX_NOW, 0));
+    while (feed_map_step(map, 1, UNIX_NOW, 0))
+        ;
+    assert_string_equal(stats->refusal, "a snapshot whose rows take more than 1 MiB, which is feed.max_memory");
+    look(found);
+    assert_string_equal(found, "oo-");
+    done();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +393,8 @@ int main(void)
         cmocka_unit_test(how_old_it_is),
         cmocka_unit_test(cold_start),
         cmocka_unit_test(who_holds_keeps),
+        cmocka_unit_test(no_more_nodes_than_allowed),
+        cmocka_unit_test(no_more_memory_than_allowed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

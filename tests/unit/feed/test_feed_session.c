@@ -328,6 +328,46 @@ static void test_a_snapshot_that_drips(void **state)
     assert_int_equal(ops[FEED_OP_ABORT], 1);
 }
 
+/* each page is an answer of its own, and all of them are one snapshot */
+static void test_pages_without_end(void **state)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char body[256], answer[512];
+    const char *data;
+
+    (void)state;
+    start_with(feed_etcd_new(&(struct feed_etcd_config){"/", ""}), "https://etcd.test/", NULL, false);
+    connected(NULL);
+    for (int i = 0; i < 60 && feed_session_wants(session) == FEED_SESSION_TALK; i++) {
+        now += 29 * TS_S;
+        feed_session_expire(session, now);
+        snprintf(body, sizeof(body), /* the keys "/\0", "/\1" … */
+                 "{\"header\":{\"revision\":\"7\"},\"kvs\":[{\"key\":\"L%c%c=\",\"value\":\"e30=\"}],\"more\":true}", digits[48 + i / 16],
+                 digits[4 * (i % 16)]);
+        snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+        input(answer);
+        feed_session_sent(session, feed_session_output(session, &data));
+    }
+    assert_string_equal(status()->error, "the snapshot was not whole within 15 minutes");
+    assert_int_equal(ops[FEED_OP_ABORT], 1);
+}
+
+static void test_once_more_from_a_snapshot_on(void **state)
+{
+    (void)state;
+    start("https://feed.test/", NULL, false);
+    connected(NULL);
+    input(OK200 BEGIN);
+    feed_session_again(session, now); /* one is on its way already */
+    assert_int_equal(feed_session_wants(session), FEED_SESSION_TALK);
+    input("{\"snapshot\":\"end\",\"revision\":9}\n");
+    feed_session_again(session, now);
+    input("");
+    assert_string_equal(status()->error, "what it told could not all be put in force: asking for a snapshot");
+    assert_null(strstr(connected(NULL), "revision="));
+    assert_int_equal(ops[FEED_OP_ABORT], 0);
+}
+
 static void test_a_token_that_can_not_be_sent(void **state)
 {
     (void)state;
@@ -350,6 +390,8 @@ int main(void)
         cmocka_unit_test_teardown(test_waits_grow_and_the_next_is_asked, teardown),
         cmocka_unit_test_teardown(test_silence_and_drip, teardown),
         cmocka_unit_test_teardown(test_a_snapshot_that_drips, teardown),
+        cmocka_unit_test_teardown(test_pages_without_end, teardown),
+        cmocka_unit_test_teardown(test_once_more_from_a_snapshot_on, teardown),
         cmocka_unit_test_teardown(test_a_token_that_can_not_be_sent, teardown),
     };
 
