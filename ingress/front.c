@@ -249,11 +249,8 @@ static void greeting_readable(struct loop_poll *p, bool readable, bool writable,
 
     (void)readable;
     (void)writable;
-    if (!visitor_hold(v, want)) {
-        greeting_end(g, REASON_OUT_OF_MEMORY, now);
-        return;
-    }
-    ssize_t n = recv(v->fd, v->held + v->held_len, want, MSG_DONTWAIT);
+    uint8_t came[READ_BYTES];
+    ssize_t n = recv(v->fd, came, want, MSG_DONTWAIT);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -261,6 +258,11 @@ static void greeting_readable(struct loop_poll *p, bool readable, bool writable,
         greeting_end(g, REASON_VISITOR_GONE, now);
         return;
     }
+    if (!visitor_hold(v, (size_t)n)) {
+        greeting_end(g, REASON_OUT_OF_MEMORY, now);
+        return;
+    }
+    memcpy(v->held + v->held_len, came, (size_t)n);
     v->held_len += (size_t)n;
     greeting_step(g, now);
 }

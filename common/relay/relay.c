@@ -102,7 +102,8 @@ static void down(struct relay *r, ts_t now)
     r->socket_full = move == RELAY_MOVE_BLOCKED;
     if (move == RELAY_MOVE_END) {
         r->socket_shut = true;
-        shutdown(r->fd, SHUT_WR); /* fails only when the other side is gone: reading tells */
+        if (!r->socket_eof || r->tls) /* else all is done: settle closes, which says the same */
+            shutdown(r->fd, SHUT_WR); /* fails only when the other side is gone: reading tells */
     } else if (move == RELAY_MOVE_SOCKET) {
         finish(r, RELAY_END_SOCKET_RESET, now);
     } else if (move == RELAY_MOVE_TLS) {

@@ -8,7 +8,7 @@
 
 #include "common/base/bug.h"
 
-#define RING_START 16
+#define RING_START 8 /* the ring is no more than malloc keeps ready, 1 KiB */
 #define NONE       UINT32_MAX
 #define KNOWN      4 /* sack blocks remembered */
 

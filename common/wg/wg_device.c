@@ -18,6 +18,7 @@ struct wg_device *wg_device_new(const struct wg_config *config)
     if (!dev)
         return NULL;
     dev->rng = config->rng;
+    rng_seed(&dev->chance, rng_u64(dev->rng));
     dev->keepalive_passive_ns = config->keepalive_passive_ns ? config->keepalive_passive_ns : WG_KEEPALIVE_NS;
     dev->seed.k0 = rng_u64(dev->rng);
     dev->seed.k1 = rng_u64(dev->rng);

@@ -23,6 +23,7 @@ static_assert(sizeof(struct wg_cookie_message) <= sizeof(struct wg_response_mess
 
 struct wg_device {
     struct rng *rng;
+    struct rng chance; /* for what nobody gains by guessing: asking the system costs a call */
     uint64_t keepalive_passive_ns;
     ts_t now; /* time never runs backwards in here */
 

@@ -41,7 +41,7 @@ static void arm_if_stopped(struct wg_peer *peer, enum wg_timer which, ts_t at)
 
 static uint64_t jitter(struct wg_peer *peer)
 {
-    return rng_below(peer->dev->rng, WG_JITTER_NS);
+    return rng_below(&peer->dev->chance, WG_JITTER_NS);
 }
 
 /* anything authenticated, either way */
