@@ -104,7 +104,8 @@ static struct ssl_ctx_st *load_tls(const struct tls_client_files *files, struct 
 struct feed_remote_files *feed_remote_files_load(const struct ingress_config_feed *config, struct config_errors *errors)
 {
     struct feed_remote_files *files = calloc(1, sizeof(*files));
-    const struct tls_client_files names = {config->ca_file, config->certificate, config->certificate_key};
+    const struct tls_client_files names = {
+        .ca = config->ca_file, .certificate = config->certificate, .certificate_key = config->certificate_key};
     const struct tls_client_files foreign = {.ca = config->ca_file};
     size_t faults = errors->count;
     bool secure = false;

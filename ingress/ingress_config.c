@@ -384,7 +384,8 @@ static const struct config_field feed_fields[] = {
     {"token_file", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, token_file), .def = "",
      .help = "https: a bearer token; read anew for each connection"},
     {"ca_file", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, ca_file), .def = "",
-     .help = "https, etcd, tailnet: the authorities trusted, in PEM; empty: those of this machine"},
+     .help = "https, etcd, tailnet: the authorities trusted, in PEM; empty: those of this machine. For relays of a tailnet: "
+             "besides those"},
     {"certificate", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, certificate), .def = "",
      .help = "https, etcd: our own certificate, in PEM, for servers that ask for one"},
     {"certificate_key", CONFIG_PATH, CONFIG_AT(struct ingress_config_feed, certificate_key), .def = "",

@@ -85,6 +85,8 @@ static void find_endpoints(struct membership *m)
 int membership_read(const struct ingress_config *config, struct loop *loop, struct membership **out,
                     struct config_errors *errors)
 {
+    /* relays are the operator's own and other people's */
+    const struct tls_client_files relays = {.ca = config->feed.ca_file, .machine_too = true};
     const char *culprit;
     char why[256];
     int rc;
@@ -100,7 +102,7 @@ int membership_read(const struct ingress_config *config, struct loop *loop, stru
     m->loop = loop;
     rc = tailnet_files_read(&config->feed, &m->files, errors);
     m->resolver = rc == 0 ? resolver_new(loop) : NULL;
-    m->relay_tls = rc == 0 ? tls_client_new(&(struct tls_client_files){0}, false, &culprit, why, sizeof(why)) : NULL;
+    m->relay_tls = rc == 0 ? tls_client_new(&relays, false, &culprit, why, sizeof(why)) : NULL;
     if (rc == 0 && (!m->resolver || !m->relay_tls)) {
         config_errors_add(errors, (struct config_place){0}, "feed", "%s",
                           m->resolver ? why : "the system's resolver can't be used");
@@ -143,6 +145,7 @@ static void make_underlay(struct membership *m, const uint8_t *key, ts_t now)
         .rng = m->rng,
         .tls = m->relay_tls,
         .node_private = m->node_key,
+        .disco_private = control_keys(tailnet_control(m->tailnet))->disco,
         .endpoints = m->endpoints,
         .endpoints_count = m->endpoints_count,
         .moved = on_moved,

@@ -15,11 +15,15 @@
 #include "common/net/tls.h"
 #include "ingress/feed/feed_tailnet.h"
 #include "ingress/tailnet_keys.h"
+#include "ingress/tailnet_map.h"
 
 #define OUTPUT_BYTES    4096 /* what control_output wants at least: a record */
 #define INPUT_BYTES     16384
 #define CONNECT_NS      (15 * TS_S)
 #define STEPS_A_TURN    1000 /* then other work gets its turn */
+#define KEEP_FIRST_NS   TS_S        /* from a change to the map on disk … */
+#define KEEP_NS         (10 * TS_S) /* … and between two of them */
+#define SYNC_LOOK_NS    (20 * TS_MS)
 #define SAID_AT_ONCE    20   /* log lines that the server causes; then one a second */
 #define IDENTITY_NS     TS_S /* between two identities: each costs every worker something */
 
@@ -47,6 +51,10 @@ struct tailnet {
     ts_t identity_at; /* not before */
     bool identity_due;
     struct log_limit said;
+    struct tailnet_map_writer *keeper; /* NULL: nothing is being written */
+    ts_t keep_at;      /* TS_NEVER: what is on disk is what is known */
+    ts_t kept_at;      /* when the last one was begun; 0: never */
+    bool keep_failed;  /* and it was said */
     ts_t heartbeat_at; /* of the server's last sign of life that the map of nodes was told of */
     bool ended;
 };
@@ -223,6 +231,50 @@ static void send_out(struct tailnet *t, ts_t now)
     }
 }
 
+/* ---- the map on disk ---- */
+
+static void keep_later(struct tailnet *t, ts_t now)
+{
+    if (*t->state_dir && t->keep_at == TS_NEVER)
+        t->keep_at = ts_max(ts_add(now, KEEP_FIRST_NS), t->kept_at ? ts_add(t->kept_at, KEEP_NS) : 0);
+}
+
+static bool has_row(const struct netmap_node *node, void *ctx)
+{
+    const struct tailnet *t = ctx;
+
+    return feed_tailnet_has(t->feed, node->id);
+}
+
+static void kept(struct tailnet *t, int rc)
+{
+    tailnet_map_free(t->keeper);
+    t->keeper = NULL;
+    if (rc != 0 && !t->keep_failed)
+        log_warn("tailnet", "event=map_not_kept state_dir=\"%s\" error=\"%s\"", t->state_dir, err_str(rc));
+    t->keep_failed = rc != 0;
+}
+
+/* keep - some of it; returns when to go on */
+static ts_t keep(struct tailnet *t, ts_t now)
+{
+    const struct netmap *netmap = control_netmap(t->control);
+    int rc = 0;
+
+    if (!t->keeper && t->keep_at <= now && netmap_self(netmap)) {
+        t->keep_at = TS_NEVER;
+        t->kept_at = now;
+        t->keeper = tailnet_map_begin(t->state_dir, t->status.where, netmap, has_row, t, &rc);
+        if (!t->keeper)
+            kept(t, rc);
+    } else if (t->keeper && !tailnet_map_step(t->keeper, netmap, &rc)) {
+        kept(t, rc);
+    }
+    if (t->keeper)
+        return tailnet_map_syncing(t->keeper) ? ts_add(now, SYNC_LOOK_NS) : now;
+    return t->keep_at;
+}
+
 /* ---- the feed ---- */
 
 static void hand_steps_over(struct tailnet *t, ts_t now)
@@ -258,6 +310,8 @@ static void look_at_map(struct tailnet *t, ts_t now)
     if (feed_tailnet_changed(t->feed, netmap, changes, now) != 0)
         t->lacking = true;
     tell_identity(t, now);
+    if (changes->ways)
+        keep_later(t, now);
     if (t->events.netmap)
         t->events.netmap(t->events.ctx, netmap, changes, now);
     netmap_changes_clear(changes);
@@ -318,6 +372,7 @@ static void turn(struct tailnet *t, ts_t now)
         apply_policy(t);
     ts_t next = ts_min(control_deadline(t->control), feed_tailnet_deadline(t->feed));
 
+    next = ts_min(next, keep(t, now));
     loop_timer_arm(t->loop, &t->timer, ts_min(next, t->identity_due ? t->identity_at : TS_NEVER));
     hand_steps_over(t, now);
     pass_heartbeat(t, now);
@@ -418,7 +473,27 @@ void tailnet_config(struct tailnet *t, const struct ingress_config_feed *config,
 {
     t->config = config;
     apply_policy(t);
+    keep_later(t, now);
     turn(t, now);
+}
+
+/* restore - what the server said before we were restarted, until it says something */
+static void restore(struct tailnet *t)
+{
+    size_t len = 0;
+    int rc = 0;
+    char *frame = *t->state_dir ? tailnet_map_read(t->state_dir, t->status.where, &len, &rc) : NULL;
+
+    if (frame) {
+        t->identity_due = control_restore(t->control, frame, len);
+        rc = t->identity_due ? 0 : ERR_INVALID;
+    }
+    free(frame);
+    if (rc != 0)
+        log_warn("tailnet", "event=map_ignored state_dir=\"%s\" error=\"%s\" note=\"nobody is reached until the server "
+                 "has spoken\"", t->state_dir, rc == ERR_INVALID ? "damaged, or of another node" : err_str(rc));
+    else if (t->identity_due)
+        log_info("tailnet", "event=cold_start nodes=%zu", netmap_peers_count(control_netmap(t->control)));
 }
 
 static int join(struct tailnet *t, struct rng *rng, const struct tailnet_files *files, ts_t now)
@@ -449,7 +524,11 @@ static int join(struct tailnet *t, struct rng *rng, const struct tailnet_files *
     t->feed = feed_tailnet_new(&policy, &t->seed);
     t->control = control_new(&config, &keys, now);
     crypto_wipe(&keys, sizeof(keys));
-    return t->feed && t->control ? 0 : ERR_NOMEM;
+    if (!t->feed || !t->control)
+        return ERR_NOMEM;
+    keep_keys(t); /* the disco key may be a new one */
+    restore(t);
+    return 0;
 }
 
 struct tailnet *tailnet_new(struct loop *loop, struct resolver *resolver, struct rng *rng,
@@ -468,6 +547,7 @@ struct tailnet *tailnet_new(struct loop *loop, struct resolver *resolver, struct
     t->source.again = on_again;
     loop_timer_init(&t->timer, on_timer);
     bucket_init(&t->said.bucket, 1, SAID_AT_ONCE);
+    t->keep_at = TS_NEVER;
     BUG_ON(url_parse(config->url, strlen(config->url), &t->url)); /* the config's check */
     snprintf(t->status.where, sizeof(t->status.where), "%s", config->url);
     rng_fill(rng, &t->seed, sizeof(t->seed));
@@ -486,6 +566,7 @@ void tailnet_free(struct tailnet *t)
     if (!t)
         return;
     close_stream(t);
+    tailnet_map_free(t->keeper);
     loop_timer_arm(t->loop, &t->timer, TS_NEVER);
     feed_tailnet_free(t->feed);
     control_free(t->control);

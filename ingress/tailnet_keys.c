@@ -24,6 +24,7 @@ static const struct line lines[] = {
     {"machine", "privkey:", offsetof(struct control_keys, machine)},
     {"node", "privkey:", offsetof(struct control_keys, node)},
     {"previous", "privkey:", offsetof(struct control_keys, previous)},
+    {"disco", "privkey:", offsetof(struct control_keys, disco)},
     {"server", "mkey:", offsetof(struct control_keys, server)},
 };
 #define LINES (sizeof(lines) / sizeof(lines[0]))
@@ -79,13 +80,15 @@ int tailnet_keys_read(const char *state_dir, struct rng *rng, struct control_key
     }
     if (rc == -ENOENT) {
         key_generate(rng, out->machine);
-        return 0;
-    }
-    if (rc >= 0)
+        rc = 0;
+    } else if (rc >= 0) {
         rc = read_text(text, (size_t)rc, out);
+    }
     crypto_wipe(text, sizeof(text));
     if (rc != 0)
         crypto_wipe(out, sizeof(*out));
+    else if (crypto_is_zero(out->disco, sizeof(out->disco)))
+        key_generate(rng, out->disco);
     return rc;
 }
 

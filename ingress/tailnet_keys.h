@@ -7,7 +7,8 @@
 #include "common/tailnet/control.h"
 
 /* tailnet_keys_read - what is kept in state_dir/tailnet, which is made where it is missing; where there is no file, a new
- * machine key and nothing else. state_dir "": likewise, and nothing will be kept.
+ * machine key and no node key. A disco key is made where none is kept: peers that hear nothing from the server know us by
+ * the one we had. state_dir "": likewise, and nothing will be kept.
  * Returns 0, ERR_INVALID (the file holds something else: it is left alone) or -errno. */
 int tailnet_keys_read(const char *state_dir, struct rng *rng, struct control_keys *out)
     __attribute__((warn_unused_result));

@@ -602,8 +602,7 @@ static struct paths *make_paths(const struct underlay *u)
 {
     struct paths_config config = {.rng = u->config.rng};
 
-    /* new at each start: peers learn of it before they learn that we are here */
-    key_generate(u->config.rng, config.disco_private);
+    memcpy(config.disco_private, u->config.disco_private, sizeof(config.disco_private));
     memcpy(config.node_key, u->node_public, sizeof(config.node_key));
     struct paths *paths = paths_new(&config);
 
@@ -637,6 +636,7 @@ struct underlay *underlay_new(const struct underlay_config *config, ts_t now)
         .rng = config->rng, .node_private = config->node_private, .node_public = u->node_public};
 
     u->paths = make_paths(u);
+    u->config.disco_private = NULL;
     u->derps = derps_new(&derps);
     u->netcheck = netcheck_new(config->rng);
     if (!u->paths || !u->derps || !u->netcheck) {

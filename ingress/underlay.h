@@ -28,6 +28,7 @@ struct underlay_config {
     struct rng *rng;
     struct ssl_ctx_st *tls;      /* tls_client_new's, for relays */
     const uint8_t *node_private; /* our node key in guarded memory; borrowed for the underlay's life */
+    const uint8_t *disco_private; /* our disco key; copied */
     /* addresses to publish besides what STUN finds; copied. Port 0: that of the socket */
     const struct control_endpoint *endpoints;
     size_t endpoints_count;

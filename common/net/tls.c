@@ -127,14 +127,17 @@ static const char *use_machine(SSL_CTX *ctx)
                  : "this machine has no file of authorities (install ca-certificates), and none is named";
 }
 
-static const char *use_authorities(SSL_CTX *ctx, const char *path, const char **culprit)
+static const char *use_authorities(SSL_CTX *ctx, const struct tls_client_files *files, const char **culprit)
 {
-    if (!path || !*path)
+    if (!files->ca || !*files->ca)
         return use_machine(ctx);
-    if (SSL_CTX_load_verify_file(ctx, path) == 1)
-        return NULL;
-    *culprit = path;
-    return "holds no certificates in PEM";
+    if (SSL_CTX_load_verify_file(ctx, files->ca) != 1) {
+        *culprit = files->ca;
+        return "holds no certificates in PEM";
+    }
+    if (files->machine_too)
+        (void)use_machine(ctx);
+    return NULL;
 }
 
 struct ssl_ctx_st *tls_client_new(const struct tls_client_files *files, bool alpn_http, const char **culprit, char *why,
@@ -148,7 +151,7 @@ struct ssl_ctx_st *tls_client_new(const struct tls_client_files *files, bool alp
         return done(NULL, NO_CONTEXT, why, why_cap);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    what = use_authorities(ctx, files->ca, culprit);
+    what = use_authorities(ctx, files, culprit);
     if (!what && files->certificate && *files->certificate)
         what = use_pair(ctx, files->certificate, files->certificate_key ? files->certificate_key : "", culprit);
     if (!what && alpn_http && SSL_CTX_set_alpn_protos(ctx, alpn_ours, sizeof(alpn_ours) - 1) != 0)

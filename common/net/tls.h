@@ -22,6 +22,7 @@ bool tls_server_fits(struct ssl_ctx_st *ctx, const char *name);
 /* What a client's context is made of; paths may be NULL or "". */
 struct tls_client_files {
     const char *ca;              /* authorities in PEM; none given: those of this machine */
+    bool machine_too;            /* those of this machine besides ca, if it has any */
     const char *certificate;     /* our own chain (PEM, leaf first) and key (PEM, not encrypted), for servers that ask */
     const char *certificate_key;
 };

@@ -107,6 +107,7 @@ struct control {
     bool heard, time_told; /* noted inside a callback: a frame came; it said the time */
     const char *broken;    /* likewise: drop for this reason */
 
+    struct map_seed seed;
     struct netmap *netmap;
     struct netmap_changes changes;
     ts_t heard_at;
@@ -1021,7 +1022,8 @@ struct control *control_new(const struct control_config *config, const struct co
     c->host = strdup(config->host);
     c->hostname = strdup(config->hostname);
     c->auth_key = strdup(config->auth_key);
-    c->netmap = netmap_new(config->seed);
+    c->seed = *config->seed;
+    c->netmap = netmap_new(&c->seed);
     if (!c->host || !c->hostname || !c->auth_key || !c->netmap) {
         control_free(c);
         return NULL;
@@ -1035,6 +1037,30 @@ struct control *control_new(const struct control_config *config, const struct co
     c->flags |= CONTROL_STATE;
     wait_until(c, now);
     return c;
+}
+
+/* is_us - by one of the keys we have */
+static bool is_us(const struct control *c, const struct netmap_node *node)
+{
+    uint8_t key[TAILNET_KEY_BYTES];
+
+    return node && (crypto_equal(node->key, public_of(c->keys.node, key), sizeof(key)) ||
+                    (!crypto_is_zero(c->keys.previous, sizeof(c->keys.previous)) &&
+                     crypto_equal(node->key, public_of(c->keys.previous, key), sizeof(key))));
+}
+
+bool control_restore(struct control *c, const char *text, size_t len)
+{
+    struct netmap_asides asides;
+    enum netmap_frame got = netmap_apply(c->netmap, text, len, true, &c->changes, &asides);
+
+    netmap_changes_clear(&c->changes);
+    if (got == NETMAP_APPLIED && is_us(c, netmap_self(c->netmap)))
+        return true;
+    netmap_free(c->netmap);
+    c->netmap = netmap_new(&c->seed);
+    BUG_ON(!c->netmap); /* at the start, right after one was freed */
+    return false;
 }
 
 void control_free(struct control *c)

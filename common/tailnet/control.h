@@ -59,6 +59,7 @@ struct control_keys {
     uint8_t machine[TAILNET_KEY_BYTES];  /* private */
     uint8_t node[TAILNET_KEY_BYTES];     /* private; all zero: none yet */
     uint8_t previous[TAILNET_KEY_BYTES]; /* private node key before this one; all zero: none */
+    uint8_t disco[TAILNET_KEY_BYTES];    /* private, for the paths: not control's business; all zero: none */
     uint8_t server[TAILNET_KEY_BYTES];   /* the server's public key as last fetched; all zero: none */
 };
 
@@ -101,6 +102,10 @@ bool control_auth_key_ok(const char *text);
  * It begins with CONTROL_CONNECT. */
 struct control *control_new(const struct control_config *config, const struct control_keys *keys, ts_t now);
 void control_free(struct control *control); /* wipes keys; NULL allowed */
+
+/* control_restore - a map that was kept, as a map stream's first frame: it stands until the server's own first one.
+ * Before the first control_take. False: that is none, or one of another node than us; there is no map then. */
+bool control_restore(struct control *control, const char *frame, size_t len);
 
 unsigned control_take(struct control *control); /* flags, each told once */
 const struct control_keys *control_keys(const struct control *control);

@@ -164,6 +164,13 @@ static int note(struct netmap_changes *changes, int64_t id)
     return 0;
 }
 
+/* note_way - of more than presence */
+static int note_way(struct netmap_changes *changes, int64_t id)
+{
+    changes->ways = true;
+    return note(changes, id);
+}
+
 void netmap_changes_clear(struct netmap_changes *changes)
 {
     *changes = (struct netmap_changes){.ids = changes->ids, .room = changes->room};
@@ -200,7 +207,7 @@ static int drop_all(struct netmap *map, struct netmap_changes *changes)
         struct netmap_node *peer = container_of(n, struct netmap_node, by_id);
 
         if (changes && rc == 0)
-            rc = note(changes, peer->id);
+            rc = note_way(changes, peer->id);
         drop(map, peer);
     }
     return rc;
@@ -227,7 +234,7 @@ static int claim(struct netmap *map, struct netmap_node *node, struct netmap_cha
     int rc = 0;
 
     if (other) {
-        rc = note(changes, other->id);
+        rc = note_way(changes, other->id);
         drop(map, other);
     }
     map_insert(&map->keys, &node->by_key, key_hash(map, node->key));
@@ -268,7 +275,7 @@ static int put_peer(struct netmap *map, struct json_slice slice, struct netmap_c
     }
     rc = claim(map, peer, changes);
     map_insert(&map->peers, &peer->by_id, id_hash(map, peer->id));
-    return rc ? rc : note(changes, peer->id);
+    return rc ? rc : note_way(changes, peer->id);
 }
 
 static int put_peers(struct netmap *map, struct json_slice list, struct netmap_changes *changes, unsigned *left_out)
@@ -313,7 +320,7 @@ static int remove_peers(struct netmap *map, struct json_slice list, struct netma
     json_slices_list(&s, list);
     while (json_slices_element(&s, &id)) {
         struct netmap_node *peer = find(map, number_of(id));
-        int rc = peer ? note(changes, peer->id) : 0;
+        int rc = peer ? note_way(changes, peer->id) : 0;
 
         if (rc != 0)
             return rc;
@@ -354,7 +361,11 @@ static int patch_peer(struct netmap *map, const json_t *value, struct netmap_cha
     map_remove(&map->keys, &peer->by_key); /* the key may be what changes */
     int rc = netmap_node_patch(value, peer, left_out), claimed = claim(map, peer, changes);
 
-    return rc ? rc : claimed ? claimed : note(changes, peer->id);
+    if (rc || claimed)
+        return rc ? rc : claimed;
+    bool presence = json_object_size(value) == 2 && json_object_get(value, "Online");
+
+    return presence ? note(changes, peer->id) : note_way(changes, peer->id);
 }
 
 static int patch_peers(struct netmap *map, struct json_slice list, struct netmap_changes *changes, unsigned *left_out)
@@ -422,6 +433,7 @@ static int put_derp(struct netmap *map, struct json_slice slice, struct netmap_c
     int rc = value ? derp_map_read(value, &map->derp) : 0;
 
     changes->derp |= value != NULL;
+    changes->ways |= value != NULL;
     json_decref(value);
     return rc;
 }
@@ -506,7 +518,7 @@ static int apply_peers(struct netmap *map, const struct frame *frame, struct net
 
 static int start_over(struct netmap *map, struct netmap_changes *changes)
 {
-    changes->complete = changes->reconnect = changes->derp = true;
+    changes->complete = changes->reconnect = changes->derp = changes->ways = true;
     users_free(map);
     derp_map_deinit(&map->derp);
     return drop_all(map, changes);
@@ -534,7 +546,7 @@ enum netmap_frame netmap_apply(struct netmap *map, const char *text, size_t len,
     if (self) {
         node_free(map->self);
         map->self = self;
-        changes->self = true;
+        changes->self = changes->ways = true;
     }
     if (rc || (rc = put_derp(map, frame.parts[DERP_MAP], changes)) ||
         (rc = put_users(map, frame.parts[USER_PROFILES], &asides->left_out)) ||

@@ -54,6 +54,7 @@ struct netmap;
 /* What frames changed, summed up until somebody has looked (netmap_changes_clear). */
 struct netmap_changes {
     bool self, derp;
+    bool ways;       /* anything but who is online: what reaching nodes depends on may be other than before */
     bool complete;   /* a stream's first frame, or a complete list of peers: ids names every peer there is or was */
     bool reconnect;  /* … it was a stream's first frame: who is absent may only not be back yet */
     int64_t *ids;    /* peers that are new, changed or gone; a gone one isn't found any more. May name one twice */

@@ -656,6 +656,11 @@ void feed_tailnet_expire(struct feed_tailnet *f, ts_t now)
 
 /* ---- life ---- */
 
+bool feed_tailnet_has(const struct feed_tailnet *f, int64_t node)
+{
+    return find(f, node) != NULL;
+}
+
 size_t feed_tailnet_rows(const struct feed_tailnet *f)
 {
     return f->entries.count - f->withdrawn;

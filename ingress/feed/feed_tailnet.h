@@ -72,6 +72,8 @@ void feed_tailnet_taken(struct feed_tailnet *feed);
 ts_t feed_tailnet_deadline(const struct feed_tailnet *feed);
 void feed_tailnet_expire(struct feed_tailnet *feed, ts_t now);
 
+/* feed_tailnet_has - whether it has put the node, and not taken it back. */
+bool feed_tailnet_has(const struct feed_tailnet *feed, int64_t node);
 /* feed_tailnet_rows - how many nodes it has put and not taken back. */
 size_t feed_tailnet_rows(const struct feed_tailnet *feed);
 

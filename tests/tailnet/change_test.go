@@ -2,6 +2,7 @@ package tailnet
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"os"
 	"regexp"
@@ -78,6 +79,71 @@ func testRestart(t *testing.T, c coordination) {
 	w.in.Kill()
 	w.in.Start(t)
 	w.awaitServed(t, public("web"), joining)
+}
+
+// TestColdStart restarts the ingress while the coordination server is away: nodes are served as before, within a second,
+// directly or over DERP. When the server is back, so is what is new.
+func TestColdStart(t *testing.T) { each(t, testColdStart) }
+
+func testColdStart(t *testing.T, c coordination) {
+	if peer {
+		t.Skip("the tsnet ingress waits for its server")
+	}
+	w := newWorld(t, c, nil)
+	w.join(t)
+	far := w.newTailscaled()
+	far.Env = append(far.Env, noUDP+"=true")
+	nodes := []*lab.Node{w.addNode(t, "near", alice, w.newTailscaled()), w.addNode(t, "far", alice, far)}
+	for _, n := range nodes {
+		w.serveEcho(t, n)
+		w.awaitServed(t, public(n.Host), joining)
+	}
+	lab.Eventually(t, "both maps are on disk", 30*time.Second, func() bool {
+		rows, _ := os.ReadFile(w.in.Path("state/nodes.map"))
+		ways, _ := os.ReadFile(w.in.Path("state/tailnet/map"))
+		for _, n := range nodes {
+			if !bytes.Contains(rows, []byte(public(n.Host))) || !bytes.Contains(ways, []byte(n.Key.String())) {
+				return false
+			}
+		}
+		return true
+	})
+	w.away()
+	for _, crash := range []bool{false, true} {
+		if crash {
+			w.in.Kill()
+		} else {
+			w.in.Stop(t)
+		}
+		w.in.Start(t)
+		for range 5 {
+			for _, n := range nodes { // the very first visitors too
+				began := time.Now()
+				stream := lab.Visit(t, w.in.TLS[443], public(n.Host))
+				if got := lab.Say(t, stream, "hello"); got != "hello" {
+					t.Errorf("echo %q", got)
+				}
+				stream.Close()
+				took := time.Since(began)
+				t.Logf("a visitor of the %s node is served after %v", n.Host, took.Round(time.Millisecond))
+				if took > 2*time.Second { // one, and the machine's share
+					t.Error("that is late")
+				}
+			}
+		}
+		if at := lab.Direct(t, nodes[0], ingressHost); at == "" {
+			t.Error("the near node is not reached directly")
+		}
+		if at := lab.Direct(t, nodes[1], ingressHost); at != "" {
+			t.Errorf("the far node is reached at %s", at)
+		}
+	}
+	w.back(t)
+	w.serveEcho(t, w.addNode(t, "late", alice, w.newTailscaled()))
+	w.awaitServed(t, public("late"), 45*time.Second)
+	for _, n := range nodes {
+		w.awaitServed(t, public(n.Host), joining)
+	}
 }
 
 // TestKeyRotates gives the node a new WireGuard key.

@@ -59,10 +59,15 @@ func testNothingOpens(t *testing.T, c coordination) {
 
 // reaches says whether packets of the node arrive at all.
 func reaches(n *lab.Node, target netip.Addr) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	answer, err := n.Client.Ping(ctx, target, tailcfg.PingDisco)
-	return err == nil && answer.Err == ""
+	for end := time.Now().Add(joining); time.Now().Before(end); { // the ingress may not know the node yet, and a ping goes once
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		answer, err := n.Client.Ping(ctx, target, tailcfg.PingDisco)
+		cancel()
+		if err == nil && answer.Err == "" {
+			return true
+		}
+	}
+	return false
 }
 
 // opens tries TCP and UDP.

@@ -377,7 +377,7 @@ static int teardown(void **state)
 
 static struct ssl_ctx_st *trusting(const char *ca, const char *certificate, const char *key)
 {
-    const struct tls_client_files files = {ca, certificate, key};
+    const struct tls_client_files files = {.ca = ca, .certificate = certificate, .certificate_key = key};
     const char *culprit;
     char why[200];
     struct ssl_ctx_st *ctx = tls_client_new(&files, true, &culprit, why, sizeof(why));
@@ -668,6 +668,37 @@ static void test_free_inside_events(void **state)
         }
 }
 
+/* authorities of our own, and those of the machine besides where that is said */
+static void test_machine_too(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("SSL_CERT_FILE", ca_file, 1), 0);
+    for (int too = 0; too <= 1; too++) {
+        const struct tls_client_files files = {.ca = other_ca_file, .machine_too = too};
+        const char *culprit;
+        char why[200];
+
+        server_start(ECHOES, true);
+        connect_to((struct secure_stream_to){.name = "feed.test", .tls = tls_client_new(&files, false, &culprit, why, sizeof(why))});
+        wait_until(got.connected || got.closed);
+        assert_int_equal(got.connected, too);
+        maybe_free(true);
+        server_join();
+        tls_free(context);
+        context = NULL;
+        got.connected = got.closed = 0;
+    }
+    /* a machine without any is no reason to do without ours */
+    const struct tls_client_files files = {.ca = ca_file, .machine_too = true};
+    const char *culprit;
+    char why[200];
+
+    assert_int_equal(setenv("SSL_CERT_FILE", "/nowhere", 1), 0);
+    context = tls_client_new(&files, false, &culprit, why, sizeof(why));
+    assert_non_null(context);
+    assert_int_equal(unsetenv("SSL_CERT_FILE"), 0);
+}
+
 static void test_contexts(void **state)
 {
     static const struct {
@@ -681,7 +712,7 @@ static void test_contexts(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        const struct tls_client_files files = {cases[i].ca, cases[i].certificate, cases[i].key};
+        const struct tls_client_files files = {.ca = cases[i].ca, .certificate = cases[i].certificate, .certificate_key = cases[i].key};
         const char *culprit;
         char why[200];
 
@@ -705,6 +736,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_handshake_deadline, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_tls, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_inside_events, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_machine_too, setup, teardown),
         cmocka_unit_test(test_contexts),
     };
 
