@@ -60,7 +60,7 @@ static void peer_config(const struct worker *worker, const struct route_node *ro
     out->mtu = row->mtu;
     out->keepalive_ns = keepalive_of(worker, row, false);
     /* who has no endpoint calls us, or is a tailnet's and found by disco */
-    out->reports = row->endpoints_count == 0 && atomic_load(&worker->all->tailnet);
+    out->reports = row->endpoints_count == 0 && worker->generation->config->feed.type == INGRESS_CONFIG_FEED_TAILNET;
     out->shard = row->shard;
     out->owner = link;
 }

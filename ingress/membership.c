@@ -130,7 +130,7 @@ static void all_peers(struct membership *m, ts_t now)
 {
     const struct netmap *map = control_netmap(tailnet_control(m->tailnet));
 
-    underlay_netmap(m->underlay, map, &(struct netmap_changes){.self = true, .derp = true, .complete = true}, now);
+    underlay_netmap(m->underlay, map, &(struct netmap_changes){.self = true, .derp = true, .ways = true, .complete = true}, now);
 }
 
 static void make_underlay(struct membership *m, const uint8_t *key, ts_t now)

@@ -51,6 +51,7 @@ struct underlay {
     uint16_t port; /* of the workers' sockets */
     struct control_endpoint endpoints[CONTROL_ENDPOINTS_MAX];
     struct control_whereabouts whereabouts;
+    bool ask_due; /* nodes came to be known that workers may wait for */
     bool online, checked; /* checked: a round of netcheck is through */
     ts_t check_at;        /* the next round */
     uint64_t relayed_in, relayed_out, lost;
@@ -94,6 +95,14 @@ static void post_wireguard(struct underlay *u, const struct endpoint *from, cons
         free(mail);
         u->lost++;
     }
+}
+
+/* A worker that asked for a way before its node was known here got no answer. */
+static void post_ask(struct underlay *u)
+{
+    u->ask_due = false;
+    for (unsigned i = 0; i < u->config.workers->count; i++)
+        u->ask_due |= !mailbox_try(u->config.workers->list[i].mailbox, MAIL_ASK, NULL); /* once more with a later turn */
 }
 
 /* ---- relays ---- */
@@ -454,6 +463,8 @@ ts_t underlay_flush(struct underlay *u, ts_t now)
     act(u, now);
     while (paths_event(u->paths, &way, now))
         post_way(u, &way);
+    if (u->ask_due)
+        post_ask(u);
     write_streams(u);
     return ts_min(ts_min(paths_deadline(u->paths), netcheck_deadline(u->netcheck)),
                   ts_min(derps_deadline(u->derps, now), u->check_at));
@@ -527,6 +538,7 @@ void underlay_netmap(struct underlay *u, const struct netmap *map, const struct 
      * gone through. */
     bool all = changes->complete;
 
+    u->ask_due |= changes->ways;
     for (size_t i = 0; i < changes->count && !all; i++) {
         const struct netmap_node *node = netmap_peer(map, changes->ids[i]);
 

@@ -299,6 +299,14 @@ static void tell_sending(struct worker *worker, struct tunnel_peer *peer)
         free(mail);
 }
 
+static void ask_again(struct map_node *node, void *ctx)
+{
+    struct link *link = container_of(node, struct link, by_id);
+
+    if (!link->guided && link->row->endpoints_count == 0)
+        tell_sending(ctx, link->peer);
+}
+
 static void take_events(struct worker *worker, ts_t now)
 {
     struct tunnel_event event;
@@ -511,6 +519,9 @@ static void on_mail(void *ctx, const struct mail *mail)
     case MAIL_WAY:
         link_guide(worker, mail->data, now);
         free(mail->data);
+        break;
+    case MAIL_ASK:
+        map_each(&worker->links, ask_again, worker);
         break;
     case MAIL_STOP:
         stop(worker, now);

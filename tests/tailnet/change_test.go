@@ -138,6 +138,18 @@ func testColdStart(t *testing.T, c coordination) {
 			t.Errorf("the far node is reached at %s", at)
 		}
 	}
+	// a map that does not know how they are reached: visitors wait in vain, and not any more when the server has said it
+	w.in.Stop(t)
+	kept, err := os.ReadFile(w.in.Path("state/tailnet/map"))
+	lab.Must(t, err)
+	none := append(kept[:bytes.Index(kept, []byte(`"Peers":[`))], `"Peers":[]}`...)
+	lab.Must(t, os.WriteFile(w.in.Path("state/tailnet/map"), none, 0o600))
+	w.in.Start(t)
+	for _, n := range nodes {
+		if verdict, line := w.in.Verdict(t, 443, public(n.Host)); verdict == lab.Served || line.Reason != "node_no_session" {
+			t.Errorf("nobody knows the way: %s, %s", verdict, line.Reason)
+		}
+	}
 	w.back(t)
 	w.serveEcho(t, w.addNode(t, "late", alice, w.newTailscaled()))
 	w.awaitServed(t, public("late"), 45*time.Second)
