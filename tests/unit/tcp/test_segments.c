@@ -31,6 +31,7 @@ enum what {
     WAIT,    /* `seq` milliseconds pass, timers fire */
     WRITE,   /* `seq` bytes */
     READ,    /* exactly `seq` bytes are there, and are consumed */
+    CONSUME, /* `seq` of the bytes that are there */
     SHUTDOWN,
     RELEASE,
     ABORT,
@@ -50,11 +51,12 @@ struct line {
     int flags;
     long seq, ack;
     size_t len;
-    int window;         /* in IN: 0 means 60000, -1 means 0; in OUT: not compared */
+    int window;         /* the field as it is; -1 means 0; 0 in IN: 60000, in OUT: whatever it is */
     long sack[3][2];    /* end 0: no more */
     const char *name;
     uint32_t ts;        /* in IN: a timestamp of this value, echoing ours; 0: none */
     bool no_sack;       /* in IN: a SYN without SACK-permitted */
+    int shift;          /* in IN: a SYN with this window shift and one more; 0: without the option */
 };
 
 static struct {
@@ -85,6 +87,8 @@ static void segment_in(const struct line *l)
     if (l->flags & S) {
         h.mss = MSS;
         h.sack_permitted = !l->no_sack;
+        h.has_window_shift = l->shift > 0;
+        h.window_shift = (uint8_t)(l->shift - h.has_window_shift);
     }
     if (l->ts) {
         h.has_timestamp = true;
@@ -138,12 +142,16 @@ static void expect(const char *name, int number, const struct line *l)
                  l->flags & A ? l->ack : 0, l->len);
     for (int i = 0; i < 3 && l->sack[i][1]; i++)
         n += snprintf(want + n, sizeof(want) - (size_t)n, " sack=%ld-%ld", l->sack[i][0], l->sack[i][1]);
+    if (l->window)
+        snprintf(want + n, sizeof(want) - (size_t)n, " window=%d", MAX(l->window, 0));
     if (any) {
         n = snprintf(got, sizeof(got), "flags=%02x seq=%d ack=%d len=%zu", h.flags, (int32_t)(h.seq - t.isn),
                      h.flags & A ? (int32_t)(h.ack - PEER_ISN) : 0, len);
         for (int i = 0; i < h.sack_count; i++)
             n += snprintf(got + n, sizeof(got) - (size_t)n, " sack=%d-%d", (int32_t)(h.sack[i].start - PEER_ISN),
                           (int32_t)(h.sack[i].end - PEER_ISN));
+        if (l->window)
+            snprintf(got + n, sizeof(got) - (size_t)n, " window=%u", h.window);
     }
     if (l->what == SILENCE || strcmp(got, want) != 0)
         fail_msg("%s, line %d: wanted %s, got %s", name, number, l->what == SILENCE ? "silence" : want, got);
@@ -204,6 +212,9 @@ static void play(const char *name, const struct line *line)
                 fail_msg("%s, line %d: %zu bytes to read", name, i, n);
             tcp_consume(t.conn, n, t.now);
             break;
+        case CONSUME:
+            tcp_consume(t.conn, (size_t)l->seq, t.now);
+            break;
         case SHUTDOWN:
             tcp_shutdown(t.conn, t.now);
             break;
@@ -231,7 +242,7 @@ static void play(const char *name, const struct line *line)
     }
 }
 
-static void begin(bool connect)
+static void begin_with(bool connect, enum tcp_congestion congestion, size_t recv_window)
 {
     struct tcp_config config;
     int err;
@@ -243,7 +254,9 @@ static void begin(bool connect)
     tcp_config_default(&config);
     config.rng = &t.rng;
     config.pool = &t.pool;
-    config.congestion = TCP_CONGESTION_CUBIC; /* the scripts know its pace */
+    config.congestion = congestion;
+    if (recv_window)
+        config.recv_window_max = recv_window;
     t.stack = tcp_stack_new(&config);
     tcp_peer_init(&t.peer, t.stack, NULL, 1280);
     addrport_parse("10.0.0.2:443", 12, &t.remote);
@@ -255,6 +268,11 @@ static void begin(bool connect)
     else
         t.remote.port = 5000;
     assert_int_equal(tcp_listen(t.stack, 443, 2, NULL), 0);
+}
+
+static void begin(bool connect)
+{
+    begin_with(connect, TCP_CONGESTION_CUBIC, 0); /* the scripts know its pace */
 }
 
 static void finish(void)
@@ -272,12 +290,13 @@ static void finish(void)
 #define HANDSHAKE                                                                                                      \
     {OUT, S, 0, 0}, {WAIT, .seq = 10}, {IN, S | A, 0, 1}, {EVENT, TCP_EVENT_CONNECTED}, {OUT, A, 1, 1}, {SILENCE}
 
-#define CASE(title, connects, ...)                                                                                     \
+#define CASE(title, connects, ...) CASE_WITH(title, connects, TCP_CONGESTION_CUBIC, 0, __VA_ARGS__)
+#define CASE_WITH(title, connects, congestion, recv_window, ...)                                                       \
     static void title(void **state)                                                                                    \
     {                                                                                                                  \
         static const struct line lines[] = {__VA_ARGS__, {END}};                                                       \
         (void)state;                                                                                                   \
-        begin(connects);                                                                                               \
+        begin_with(connects, congestion, recv_window);                                                                 \
         play(#title, lines);                                                                                           \
         finish();                                                                                                      \
     }
@@ -406,6 +425,34 @@ CASE(stretched, true, HANDSHAKE, EARLY(1), EARLY(2), EARLY(3), EARLY(4), EARLY(5
      EARLY(9), EARLY(10), EARLY(11), EARLY(12), EARLY(13), EARLY(14), EARLY(15), EARLY(16), EARLY(17),
      {OUT, A, 1, 1, .sack = {{1001, 18001}}}, {OUT, A, 1, 1, .sack = {{1001, 18001}}},
      {OUT, A, 1, 1, .sack = {{1001, 18001}}}, {SILENCE})
+/* RFC 2883 section 4: only the last duplicate, only once, before all else; also one beyond a hole (4.2.2), which is named
+ * inside the range it lies in */
+CASE(duplicate_once, true, HANDSHAKE, {IN, A, 1, 1, 1000}, {OUT, A, 1, 1001}, {IN, A, 2001, 1, 2000},
+     {OUT, A, 1, 1001, .sack = {{2001, 4001}}}, {IN, A, 1, 1, 1000}, {OUT, A, 1, 1001, .sack = {{1, 1001}, {2001, 4001}}},
+     {IN, A, 3001, 1, 1000}, {OUT, A, 1, 1001, .sack = {{3001, 4001}, {2001, 4001}}}, {SILENCE}, {IN, A, 4001, 1, 1000},
+     {OUT, A, 1, 1001, .sack = {{2001, 5001}}}, {IN, A, 1001, 1, 1000}, {OUT, A, 1, 5001}, {SILENCE})
+/* RFC 7323 section 2.2: both SYNs must carry the option, and a SYN's own window is not scaled */
+CASE(window_scaled, true, {OUT, S, 0, 0, .window = 65535}, {IN, S | A, 0, 1, .window = 100, .shift = 3 + 1},
+     {EVENT, TCP_EVENT_CONNECTED}, {OUT, A, 1, 1, .window = 1024}, {IN, A, 1, 1, .window = 250},
+     {WRITE, .seq = 3000}, {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000}, {SILENCE})
+CASE(window_not_scaled, true, {OUT, S, 0, 0, .window = 65535}, {IN, S | A, 0, 1, .window = 100},
+     {EVENT, TCP_EVENT_CONNECTED}, {OUT, A, 1, 1, .window = 65535}, {WRITE, .seq = 3000}, {IN, A, 1, 1, .window = 2000},
+     {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000}, {SILENCE})
+CASE(window_scaled_passive, false, {IN, S, 0, NO_ACK, .window = 100, .shift = 3 + 1}, {OUT, S | A, 0, 1, .window = 65535},
+     {IN, A, 1, 1, .window = 125}, {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED}, {WRITE, .seq = 3000},
+     {OUT, A, 1, 1, 1000}, {SILENCE})
+CASE(window_not_scaled_passive, false, {IN, S, 0, NO_ACK, .window = 100}, {OUT, S | A, 0, 1, .window = 65535},
+     {IN, A, 1, 1, .window = 1000}, {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED}, {WRITE, .seq = 3000},
+     {OUT, A, 1, 1, 1000, .window = 65535}, {SILENCE})
+/* RFC 9293 section 3.8.6.2.2: the edge moves by a segment or half the window, else the offer shrinks as bytes come; who
+ * asks hears no less; and an update goes out of itself for half the window */
+CASE_WITH(silly_window_offered, true, TCP_CONGESTION_CUBIC, 4000, {OUT, S, 0, 0, .window = 4000}, {IN, S | A, 0, 1},
+          {EVENT, TCP_EVENT_CONNECTED}, {OUT, A, 1, 1, .window = 4000}, {IN, A, 1, 1, 1000}, {OUT, A, 1, 1001, .window = 3000},
+          {IN, A, 1001, 1, 1000}, {OUT, A, 1, 2001, .window = 2000}, {IN, A, 2001, 1, 1000}, {OUT, A, 1, 3001, .window = 1000},
+          {IN, A, 3001, 1, 1000}, {OUT, A, 1, 4001, .window = -1}, {CONSUME, .seq = 900}, {SILENCE}, {IN, A, 4000, 1},
+          {OUT, A, 1, 4001, .window = -1}, {CONSUME, .seq = 100}, {SILENCE}, {IN, A, 4000, 1},
+          {OUT, A, 1, 4001, .window = 1000}, {CONSUME, .seq = 1900}, {SILENCE}, {CONSUME, .seq = 100},
+          {OUT, A, 1, 4001, .window = 3000}, {SILENCE})
 CASE(keepalive_answered, true, HANDSHAKE, {IN, A, 0, 1}, {OUT, A, 1, 1}, {SILENCE})
 
 /* RFC 7323: MSS is less by the option, an older timestamp is a repeat, one missing is no segment of ours */
@@ -459,6 +506,14 @@ CASE(newreno, true, {OUT, S, 0, 0}, {WAIT, .seq = 10}, {IN, S | A, 0, 1, .no_sac
      {OUT, A | P, 5001, 1, 1000}, {WAIT, .seq = 10}, {IN, A, 1, 1}, {IN, A, 1, 1}, {SILENCE}, {IN, A, 1, 1},
      {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 10}, {IN, A, 1, 2001}, {OUT, A, 2001, 1, 1000}, {SILENCE},
      {WAIT, .seq = 10}, {IN, A, 1, 6001}, {EVENT, TCP_EVENT_DRAINED}, {SILENCE})
+/* RFC 8985 section 6.2 step 4: a duplicate was reported, so the loss was none, and the next one waits two quarters; a
+ * second report in the same round changes nothing */
+CASE(reorder_window_grows, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}, {OUT, A | P, 1001, 1, 1000},
+     {WAIT, .seq = 10}, {IN, A, 1, 1, .sack = {{1001, 2001}}}, {WAIT, .seq = 3}, {OUT, A, 1, 1, 1000},
+     {IN, A, 1, 2001}, {EVENT, TCP_EVENT_DRAINED}, {WRITE, .seq = 2000}, {WAIT, .seq = 6}, {OUT, A, 2001, 1, 1000},
+     {SILENCE}, {WAIT, .seq = 4}, {OUT, A | P, 3001, 1, 1000}, {WAIT, .seq = 6}, {IN, A, 1, 2001, .sack = {{1, 1001}}},
+     {IN, A, 1, 2001, .sack = {{1, 1001}}}, {WAIT, .seq = 4}, {IN, A, 1, 2001, .sack = {{3001, 4001}}}, {SILENCE},
+     {WAIT, .seq = 2}, {OUT, A, 2001, 1, 1000}, {SILENCE})
 /* one later arrived: it may be reordering, so wait a quarter of the round trip */
 CASE(reorder_window, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}, {OUT, A | P, 1001, 1, 1000},
      {WAIT, .seq = 10}, {IN, A, 1, 1, .sack = {{1001, 2001}}}, {SILENCE}, {WAIT, .seq = 2}, {SILENCE},
@@ -683,6 +738,9 @@ int main(void)
         cmocka_unit_test(ack_of_long_ago),   cmocka_unit_test(time_wait_again),  cmocka_unit_test(time_wait_old_syn),
         cmocka_unit_test(time_wait_reset),   cmocka_unit_test(time_wait_stamps), cmocka_unit_test(backoff),
         cmocka_unit_test(initial_window),    cmocka_unit_test(rate_reduction),   cmocka_unit_test(budgets),
+        cmocka_unit_test(duplicate_once),    cmocka_unit_test(window_scaled),    cmocka_unit_test(window_not_scaled),
+        cmocka_unit_test(window_scaled_passive), cmocka_unit_test(window_not_scaled_passive),
+        cmocka_unit_test(silly_window_offered), cmocka_unit_test(reorder_window_grows),
         cmocka_unit_test(stamp_beyond_hole), cmocka_unit_test(black_hole_late),
         cmocka_unit_test(idle),              cmocka_unit_test(zero_window_asked),
     };
