@@ -8,6 +8,7 @@ import argparse
 import base64
 import ctypes
 import functools
+import itertools
 import json
 import os
 import signal
@@ -136,9 +137,9 @@ def inside(namespace, make):
 class Linux:
     """The kernel's TCP from end to end, over wireguard-go and a TUN device in a namespace at each end."""
 
-    def __init__(self, directory, relay, congestion):
+    def __init__(self, directory, relay, *congestions):
         directory.mkdir()
-        self.congestion = congestion.encode()
+        self.congestions = [congestion.encode() for congestion in congestions]
         self.keys = [[base64.b64decode(text).hex() for text in new_key()] for _ in range(2)]
         self.udp = [free_port(), free_port()]
         self.relay = UdpRelay(directory, "relay", self.udp[0], relay)
@@ -157,7 +158,8 @@ class Linux:
             run(["ip", "netns", "exec", end.name, "sh", "-ec", f"""
                 ip address add 10.9.0.{i + 1}/24 dev {end.name}
                 ip link set {end.name} mtu {MTU} up"""])
-        self.listener = inside(self.ends[1].name, lambda: self.tcp(lambda s: (s.bind(("10.9.0.2", 443)), s.listen(64))))
+        self.listeners = [inside(self.ends[1].name, lambda i=i, c=congestion: self.tcp(c, lambda s: (
+            s.bind(("10.9.0.2", 443 + i)), s.listen(64)))) for i, congestion in enumerate(self.congestions)]
         for sock in pair(self):
             sock.close()
 
@@ -172,22 +174,23 @@ class Linux:
             answer = sock.recv(4096)
         assert b"errno=0" in answer, answer
 
-    def tcp(self, prepare):
+    def tcp(self, congestion, prepare):
         sock = socket.socket()
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion)
         sock.settimeout(PATIENCE_S)
         prepare(sock)
         return sock
 
-    def accept(self):
-        served, _ = self.listener.accept()
+    def accept(self, which):
+        served, _ = self.listeners[which].accept()
         served.settimeout(PATIENCE_S)
         return served
 
-    def visit(self):
-        visitor = inside(self.ends[0].name, lambda: self.tcp(lambda s: s.connect(("10.9.0.2", 443))))
+    def visit(self, which=0):
+        visitor = inside(self.ends[0].name, lambda: self.tcp(self.congestions[which],
+                                                             lambda s: s.connect(("10.9.0.2", 443 + which))))
         visitor.sendall(b"?")
-        return visitor, self.accept, b"?"
+        return visitor, lambda: self.accept(which), b"?"
 
     def close(self):
         for process in (*self.ends, self.relay):
@@ -204,6 +207,7 @@ SUBJECTS = {
     "linux-cubic": lambda directory, relay: Linux(directory, relay, "cubic"),
     "go-ingress": GoIngress,
 }
+SHARERS = {"funnel": Funnel, "linux": Linux}
 AGAINST = {"funnel-bbr": "linux-bbr", "funnel-cubic": "linux-cubic"}
 
 
@@ -319,18 +323,22 @@ class Bench:
                 self.add("wan_first_byte", subject, [first_byte_ms(world) for _ in range(FIRST_BYTES)], "ms", **where)
 
     def share(self):
-        """Two streams of two nodes behind one link of 50 Mbit/s and 30 ms, what each keeps."""
+        """Two streams behind one link of 50 Mbit/s and 30 ms, what each keeps: of two of our nodes, and of the
+        kernel's TCP."""
         rate, rtt_ms = 50, 30
         for queue_bdp in (0.2, 1, 4):
-            for congestions in (("bbr", "cubic"), ("bbr", "bbr"), ("cubic", "cubic")):
-                subject = "+".join(congestions)
+            for whose, congestions in itertools.product(SHARERS, (("bbr", "cubic"), ("bbr", "bbr"), ("cubic", "cubic"))):
+                subject = f"{whose}-{'+'.join(congestions)}"
                 relay = f"delay={rtt_ms / 2},rate={rate},queue={rate / 8 * rtt_ms * queue_bdp}"
-                if self.late() or self.has("wan_share_0", subject, queue_bdp=queue_bdp):
+                if self.late() or self.has("wan_share_0", subject, queue_bdp=queue_bdp) or (
+                        not any(name.startswith(whose) for name in self.args.subjects)):
                     continue
-                with Opened(lambda directory: Funnel(directory, relay, *congestions)) as world:
-                    figures = Transfer([pair(world, i) for i in range(2)], "down").mbit(10, 20)
-                for i, figure in enumerate(figures):
-                    self.add(f"wan_share_{i}", subject, figure, "Mbit/s", queue_bdp=queue_bdp)
+                figures = []
+                for _ in range(self.args.repeats):
+                    with Opened(lambda directory: SHARERS[whose](directory, relay, *congestions)) as world:
+                        figures.append(Transfer([pair(world, i) for i in range(2)], "down").mbit(10, 20))
+                for i in range(2):
+                    self.add(f"wan_share_{i}", subject, [both[i] for both in figures], "Mbit/s", queue_bdp=queue_bdp)
 
 
 class Opened:

@@ -7,7 +7,8 @@
  * Up is towards TARGET. Each client address gets a socket of its own there, so the target sees different peers.
  * A datagram waits delay plus up to jitter, never overtaking the one before it, except that `reorder` percent are held
  * back HOLD_NS longer and thus arrive late. With a rate, all clients of a direction share it and the queue before it;
- * what finds the queue full is dropped. Equal seeds give equal decisions for equal traffic. --capture writes the
+ * what finds the queue full is dropped. When a datagram came is what the kernel says: a relay that gets no turn for some
+ * milliseconds neither leaves its link idle nor finds its queue overrun. Equal seeds give equal decisions for equal traffic. --capture writes the
  * payload of everything received, lost or not, so that a test can look for what must not be there.
  * Prints "listening ADDRESS" when ready; on SIGUSR1, and before it ends with 0 on SIGTERM or SIGINT, a line for each
  * direction with what it did to datagrams. */
@@ -101,6 +102,44 @@ static ts_t clock_now(void)
     return (ts_t)t.tv_sec * TS_S + (ts_t)t.tv_nsec;
 }
 
+/* receive - the next datagram; arrived: when it came. -1: none. */
+static ssize_t receive(int fd, void *bytes, size_t cap, struct sockaddr_storage *from, socklen_t *from_len,
+                       ts_t *arrived)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(struct timespec))];
+    } control;
+    struct iovec iov = {bytes, cap};
+    struct msghdr msg = {
+        .msg_name = from,
+        .msg_namelen = from ? sizeof(*from) : 0,
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof(control.bytes),
+    };
+    ssize_t n = recvmsg(fd, &msg, 0);
+    struct timespec came, wall;
+
+    if (n < 0)
+        return n;
+    if (from)
+        *from_len = msg.msg_namelen;
+    *arrived = clock_now();
+    clock_gettime(CLOCK_REALTIME, &wall); /* the kernel's stamps are of this clock */
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
+            continue;
+        memcpy(&came, CMSG_DATA(c), sizeof(came));
+        int64_t age_ns = (int64_t)(wall.tv_sec - came.tv_sec) * (int64_t)TS_S + (wall.tv_nsec - came.tv_nsec);
+
+        if (age_ns > 0 && age_ns < (int64_t)TS_S) /* else that clock was set */
+            *arrived -= (ts_t)age_ns;
+    }
+    return n;
+}
+
 static bool chance(double p)
 {
     return p > 0 && (double)(rng_u64(&rng) >> 11) * 0x1p-53 < p;
@@ -128,12 +167,13 @@ static socklen_t sockaddr_of(const struct addrport *ap, struct sockaddr_storage 
 static int socket_new(int family)
 {
     int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int size = RCVBUF_BYTES;
+    int size = RCVBUF_BYTES, yes = 1;
 
     if (fd < 0)
         return -1;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)); /* unprivileged: what the system allows */
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof(yes));
     return fd;
 }
 
@@ -239,12 +279,12 @@ static void receive_up(void)
 
     for (;;) {
         struct sockaddr_storage from = {0};
-        socklen_t from_len = sizeof(from);
-        ssize_t n = recvfrom(listen_fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &from_len);
+        socklen_t from_len;
+        ts_t now;
+        ssize_t n = receive(listen_fd, bytes, sizeof(bytes), &from, &from_len, &now);
 
         if (n < 0)
             return;
-        ts_t now = clock_now();
         struct client *client = client_for(&from, from_len, now);
 
         if (client)
@@ -257,10 +297,8 @@ static void receive_down(struct client *client)
     static uint8_t bytes[DATAGRAM_MAX];
     ssize_t n;
 
-    while ((n = recv(client->fd, bytes, sizeof(bytes), 0)) >= 0) {
-        client->used = clock_now();
+    while ((n = receive(client->fd, bytes, sizeof(bytes), NULL, NULL, &client->used)) >= 0)
         enqueue(DOWN, client, bytes, (size_t)n, client->used);
-    }
 }
 
 static void print_counts(void)
