@@ -33,7 +33,7 @@ static json_t *feed_object(const struct feed_report *r, ts_t now)
                         source->retry_at == TS_NEVER ? json_null() : seconds(ts_since(source->retry_at, now)));
     json_object_set_new(out, "age_s", seconds(r->age_ns));
     json_object_set_new(out, "kept_age_s", r->kept_age_ns == UINT64_MAX ? json_null() : seconds(r->kept_age_ns));
-    json_object_set_new(out, "revision", number(map->revision));
+    json_object_set_new(out, "revision", number(map->point.revision));
     json_object_set_new(out, "nodes", number(r->nodes));
     json_object_set_new(out, "left_out", number(map->waiting));
     json_object_set_new(out, "snapshots", number(map->snapshots));

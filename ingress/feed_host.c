@@ -281,10 +281,10 @@ static void keep_if_due(struct feed_host *h, ts_t now)
     if (h->keeping && atomic_load(&h->kept))
         keeper_join(h);
     if (!h->live || !*h->state_dir || h->keeping || h->working || stats->told_at == 0 ||
-        (changes == h->disk_changes && stats->revision == h->on_disk.revision) ||
+        (changes == h->disk_changes && stats->point.revision == h->on_disk.point.revision) ||
         (stats->revoked == h->disk_revoked && now < h->keep_at))
         return;
-    h->keep = (struct feed_disk_info){.revision = stats->revision, .wall_ns = loop_wall()};
+    h->keep = (struct feed_disk_info){.point = stats->point, .wall_ns = loop_wall()};
     h->keep_changes = changes;
     h->keep_revoked = stats->revoked;
     h->keep_at = ts_add(now, KEEP_NS);
@@ -355,8 +355,6 @@ const struct feed_sink *feed_host_sink(struct feed_host *h)
 void feed_host_source_set(struct feed_host *h, struct feed_source *source)
 {
     h->source = source;
-    if (source)
-        source->resume_revision = feed_map_stats(h->map)->revision;
 }
 
 /* ---- the file ---- */
@@ -592,7 +590,7 @@ static int start_cold(struct feed_host *h, const struct ingress_config *config)
         give_back(h->table);
         h->cold = true;
         log_info("feed", "event=cold_start nodes=%zu age=\"%s\" revision=%llu", route_node_count(h->table),
-                 age_text(h->on_disk.wall_ns, age), (unsigned long long)h->on_disk.revision);
+                 age_text(h->on_disk.wall_ns, age), (unsigned long long)h->on_disk.point.revision);
     } else {
         if (rc != -ENOENT)
             log_warn("feed", "event=map_ignored state_dir=\"%s\" error=\"%s\" note=\"nobody is served until the feed "
@@ -607,7 +605,7 @@ static int start_cold(struct feed_host *h, const struct ingress_config *config)
     if (!use_table(h, "feed"))
         return ERR_NOMEM;
     set_limits(h);
-    feed_map_resume(h->map, h->on_disk.revision);
+    feed_map_resume(h->map, &h->on_disk.point);
     return 0;
 }
 

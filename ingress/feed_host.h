@@ -48,8 +48,8 @@ void feed_host_reload(struct feed_host *host, const struct ingress_config *confi
 /* feed_host_busy - something is being put in force; `settled` follows. */
 bool feed_host_busy(const struct feed_host *host);
 
-/* feed_host_sink - for sources. feed_host_source_set - which one there is, borrowed: its resume_revision is set, and it is
- * told when there is room again. NULL: none any more. */
+/* feed_host_sink - for sources. feed_host_source_set - which one there is, borrowed: it is told when there is room again.
+ * NULL: none any more. */
 const struct feed_sink *feed_host_sink(struct feed_host *host);
 void feed_host_source_set(struct feed_host *host, struct feed_source *source);
 

@@ -326,7 +326,7 @@ static void again(struct feed_source *source, ts_t now)
 
 /* ---- life ---- */
 
-static struct feed_session *new_session(const struct ingress_config_feed *config, uint64_t resume_revision,
+static struct feed_session *new_session(const struct ingress_config_feed *config, const struct feed_point *resume,
                                         struct rng *rng, ts_t now)
 {
     struct url urls[FEED_SESSION_URLS_MAX];
@@ -341,13 +341,13 @@ static struct feed_session *new_session(const struct ingress_config_feed *config
         BUG_ON(url_parse(config->urls[i], strlen(config->urls[i]), &urls[i]) != NULL); /* checked with the rest */
     session.dialect = config->type == INGRESS_CONFIG_FEED_ETCD ? feed_etcd_new(&etcd) : feed_lines_new();
     if (session.dialect)
-        session.dialect->revision = resume_revision;
+        session.dialect->point = *resume;
     return feed_session_new(&session, now);
 }
 
 struct feed_remote *feed_remote_new(struct loop *loop, struct resolver *resolver,
                                     const struct ingress_config_feed *config, struct feed_remote_files *files,
-                                    const struct feed_sink *sink, uint64_t resume_revision, struct rng *rng, ts_t now)
+                                    const struct feed_sink *sink, const struct feed_point *resume, struct rng *rng, ts_t now)
 {
     struct feed_remote *r = calloc(1, sizeof(*r));
     const char *path = secret_path(config);
@@ -363,9 +363,8 @@ struct feed_remote *feed_remote_new(struct loop *loop, struct resolver *resolver
     r->files = files;
     r->source.go_on = go_on;
     r->source.again = again;
-    r->source.resume_revision = resume_revision;
     r->secret_file = *path ? strdup(path) : NULL;
-    r->session = !*path || r->secret_file ? new_session(config, resume_revision, rng, now) : NULL;
+    r->session = !*path || r->secret_file ? new_session(config, resume, rng, now) : NULL;
     if (!r->session) {
         feed_remote_free(r);
         return NULL;

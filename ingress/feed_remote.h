@@ -25,11 +25,11 @@ void feed_remote_files_free(struct feed_remote_files *files); /* NULL allowed */
  * config  copied as far as it is needed
  * files   taken, also when this fails
  * sink    copied
- * resume_revision  the last one the map holds whole; 0: none
+ * resume  what the map holds whole; revision 0: ask for a snapshot
  * NULL: out of memory. */
 struct feed_remote *feed_remote_new(struct loop *loop, struct resolver *resolver,
                                     const struct ingress_config_feed *config, struct feed_remote_files *files,
-                                    const struct feed_sink *sink, uint64_t resume_revision, struct rng *rng, ts_t now);
+                                    const struct feed_sink *sink, const struct feed_point *resume, struct rng *rng, ts_t now);
 
 /* feed_remote_source - its side towards the map's owner: go_on. */
 struct feed_source *feed_remote_source(struct feed_remote *r);

@@ -149,7 +149,7 @@ static void write_feed(FILE *out, const struct feed_report *feed)
     one(out, "feed_up", "gauge", "1 while the feed can be read.", feed->source->state == FEED_SOURCE_CONNECTED);
     one(out, "feed_stopped", "gauge", "1 while the feed is older than feed.stale_limit, and nobody is served.",
         feed->stopped);
-    one(out, "feed_revision", "gauge", "What the feed calls its last word; 0 where it has no numbers.", map->revision);
+    one(out, "feed_revision", "gauge", "What the feed calls its last word; 0 where it has no numbers.", map->point.revision);
     one(out, "feed_snapshots_total", "counter", "Whole feeds put in force since the first.", map->snapshots);
     one(out, "feed_deltas_total", "counter", "Single changes told.", map->deltas);
     head(out, "feed_snapshots_lost_total", "counter", "Whole feeds that did not count.");

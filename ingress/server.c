@@ -386,6 +386,7 @@ static void begin_remote(struct server *s, bool first, ts_t now)
 {
     const struct ingress_config_feed *config = &s->generation->config->feed;
     struct feed_report report;
+    struct feed_point none = {.revision = 0};
 
     if (config->type != INGRESS_CONFIG_FEED_HTTPS && config->type != INGRESS_CONFIG_FEED_ETCD)
         return;
@@ -397,7 +398,7 @@ static void begin_remote(struct server *s, bool first, ts_t now)
     feed_host_report(s->feed, &report, now);
     if (s->resolver)
         s->remote = feed_remote_new(&s->loop, s->resolver, config, s->remote_files, feed_host_sink(s->feed),
-                                    first ? report.map->revision : 0, &s->rng, now);
+                                    first ? &report.map->point : &none, &s->rng, now);
     else
         feed_remote_files_free(s->remote_files);
     s->remote_files = NULL;

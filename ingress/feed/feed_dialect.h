@@ -36,7 +36,7 @@ struct feed_dialect {
 
     bool current;      /* what was heard on this connection is whole, and deltas follow */
     uint64_t heard;    /* lines, rows, heartbeats so far: what shows that the far side is alive */
-    uint64_t revision; /* told up to here; 0: nothing to go on from. Set before the first `ask` to resume */
+    struct feed_point point; /* told up to here; revision 0: nothing to go on from. Set before the first `ask` to resume */
     const char *secret; /* token or password for this connection, "": none; set by the session before `ask` */
     bool bearer;        /* the session sends the secret as a bearer token */
     bool renews;        /* silence is no fault here, as long as a new connection is answered */

@@ -100,8 +100,9 @@ size_t feed_disk_write_header(struct feed_disk *disk, const struct feed_disk_inf
     struct out o = begin(out, cap, TYPE_HEADER);
 
     put(&o, MAGIC, strlen(MAGIC));
-    put64(&o, info->revision);
+    put64(&o, info->point.revision);
     put64(&o, info->wall_ns);
+    put64(&o, info->point.origin);
     return finish(disk, &o);
 }
 
@@ -270,8 +271,9 @@ static enum feed_disk_verdict read_payload(struct feed_disk *disk, struct in *in
         if (disk->begun || memcmp(take(in, strlen(MAGIC)), MAGIC, strlen(MAGIC)) != 0)
             return FEED_DISK_BAD;
         disk->begun = true;
-        info->revision = le64_get(take(in, 8));
+        info->point.revision = le64_get(take(in, 8));
         info->wall_ns = le64_get(take(in, 8));
+        info->point.origin = in->left > 0 ? le64_get(take(in, 8)) : 0; /* files of before have none */
         return in->bad ? FEED_DISK_BAD : FEED_DISK_HEADER;
     case TYPE_ROW:
         disk->rows++;

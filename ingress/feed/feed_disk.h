@@ -10,12 +10,13 @@
 #define FEED_FEED_DISK_H
 
 #include "common/base/map.h"
+#include "ingress/feed/feed_op.h"
 #include "ingress/route/route_table.h"
 
 #define FEED_DISK_RECORD_MAX ((size_t)4 << 20) /* more than the largest row: 4,096 names with targets */
 
 struct feed_disk_info {
-    uint64_t revision; /* of the feed, when the file was begun: newer words come again */
+    struct feed_point point; /* of the feed, when the file was begun: newer words come again */
     uint64_t wall_ns;  /* when it was written */
 };
 

@@ -42,13 +42,13 @@ struct feed_etcd {
     size_t prefix_len;
     enum etcd_state state;
     char token[TOKEN_MAX]; /* of AUTH; "": none yet */
-    uint64_t cluster;      /* its id; 0: not known */
-    uint64_t cluster_known; /* of the revision we hold */
+    uint64_t cluster;      /* who answers; 0: it did not say. The one we know is base.point.origin */
     char body[BODY_MAX];
     /* RANGE */
     bool open;       /* BEGIN was told */
     bool more;       /* pages follow */
     uint64_t at;     /* the revision of all pages; 0: first page */
+    uint64_t pages_of; /* the cluster of all pages */
     char *from;      /* the last key of the page before; the next begins behind it */
     size_t from_len;
     /* an answer being told */
@@ -181,7 +181,7 @@ static enum etcd_state next_state(const struct feed_etcd *e)
 {
     if (known(e) && !*e->token)
         return AUTH;
-    return e->base.revision == 0 || e->open ? RANGE : WATCH;
+    return e->base.point.revision == 0 || e->open ? RANGE : WATCH;
 }
 
 static void write_range(struct feed_etcd *e)
@@ -214,7 +214,7 @@ static void write_watch(struct feed_etcd *e)
     snprintf(e->body, sizeof(e->body),
              "{\"create_request\":{\"key\":\"%s\",\"range_end\":\"%s\",\"start_revision\":\"%" PRIu64
              "\",\"progress_notify\":true}}",
-             key64, end64, e->base.revision + 1);
+             key64, end64, e->base.point.revision + 1);
 }
 
 static void write_auth(struct feed_etcd *e)
@@ -347,16 +347,15 @@ static enum feed_heard tell(struct feed_etcd *e, struct feed_op *op)
     if (e->end_due) {
         e->end_due = false;
         e->open = false;
-        e->base.revision = e->at;
-        e->cluster_known = e->cluster;
+        e->base.point = (struct feed_point){e->at, e->cluster};
         e->base.current = true;
-        *op = (struct feed_op){.kind = FEED_OP_END, .revision = e->at};
+        *op = (struct feed_op){.kind = FEED_OP_END, .revision = e->at, .origin = e->cluster};
         return FEED_HEARD_OP;
     }
     if (e->progress_due) {
         e->progress_due = false;
-        e->base.revision = MAX(e->base.revision, e->answer_revision);
-        *op = (struct feed_op){.kind = FEED_OP_HEARTBEAT, .revision = e->base.revision};
+        e->base.point.revision = MAX(e->base.point.revision, e->answer_revision);
+        *op = (struct feed_op){.kind = FEED_OP_HEARTBEAT, .revision = e->base.point.revision};
         return FEED_HEARD_OP;
     }
     return FEED_HEARD_ALL;
@@ -381,8 +380,12 @@ static enum feed_heard page(struct feed_etcd *e, struct feed_op *op)
 {
     if (!header(e, e->answer))
         return bad(e, "a page without a revision: is this etcd's gateway?");
-    if (e->at == 0)
+    if (e->at == 0) {
         e->at = e->answer_revision;
+        e->pages_of = e->cluster;
+    } else if (e->cluster != e->pages_of) {
+        return bad(e, "pages of two clusters");
+    }
     e->list = json_object_get(e->answer, "kvs");
     e->more = json_is_true(json_object_get(e->answer, "more"));
     if (e->more && !note_last_key(e))
@@ -410,7 +413,7 @@ static enum feed_heard events(struct feed_etcd *e, struct feed_op *op)
         const char *text = json_string_value(json_object_get(result, "cancel_reason"));
 
         if (number(json_object_get(result, "compact_revision")) > 0) {
-            e->base.revision = 0; /* what happened since is gone; only a snapshot tells */
+            e->base.point.revision = 0; /* what happened since is gone; only a snapshot tells */
             return bad(e, "what happened since was compacted away; a snapshot follows");
         }
         snprintf(e->base.why, sizeof(e->base.why), "etcd: the watch was ended: %s",
@@ -419,13 +422,13 @@ static enum feed_heard events(struct feed_etcd *e, struct feed_op *op)
     }
     if (!header(e, result))
         return bad(e, "a watch without a revision: is this etcd's gateway?");
-    if (e->cluster_known && e->cluster != e->cluster_known) {
-        e->base.revision = 0;
+    if (e->base.point.origin && e->cluster != e->base.point.origin) {
+        e->base.point.revision = 0;
         return bad(e, "this is another cluster; a snapshot follows");
     }
     e->list = json_object_get(result, "events");
     if (json_is_true(json_object_get(result, "created"))) {
-        if (e->answer_revision < e->base.revision)
+        if (e->answer_revision < e->base.point.revision)
             return bad(e, "goes back in revisions: a member that lags, or an older copy");
         e->base.current = true;
         e->answer_revision = 0; /* events up to there are still to come */
@@ -437,7 +440,7 @@ static enum feed_heard events(struct feed_etcd *e, struct feed_op *op)
         const json_t *last = json_array_get(e->list, json_array_size(e->list) - 1);
 
         e->answer_revision = number(json_object_get(json_object_get(last, "kv"), "mod_revision"));
-        if (e->answer_revision < e->base.revision)
+        if (e->answer_revision < e->base.point.revision)
             return bad(e, "events that go back in revisions");
         e->progress_due = true;
     }

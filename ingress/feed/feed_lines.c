@@ -66,12 +66,12 @@ static bool advance(struct feed_lines *l, const struct feed_member *m, const cha
         *why = "a revision is a whole number, from 0 to 2^63-1";
         return false;
     }
-    if (revision < l->base.revision) {
+    if (revision < l->base.point.revision) {
         *why = "goes back in revisions";
-        l->base.revision = 0; /* only a snapshot tells where we are */
+        l->base.point.revision = 0; /* only a snapshot tells where we are */
         return false;
     }
-    l->base.revision = revision;
+    l->base.point.revision = revision;
     return true;
 }
 
@@ -105,7 +105,7 @@ static enum feed_heard snapshot(struct feed_lines *l, const struct feed_member *
             return bad(l, "a snapshot ends with {\"snapshot\":\"end\",\"revision\":N}, N from 0 to 2^63-1");
         l->state = LIVE;
         l->base.current = true;
-        l->base.revision = op->revision;
+        l->base.point.revision = op->revision;
         return step(l, op, FEED_OP_END);
     }
     return bad(l, "\"snapshot\" is \"begin\" or \"end\"");
@@ -120,7 +120,7 @@ static enum feed_heard resume(struct feed_lines *l, const struct feed_member *m,
     if (count != 2 || !version_ok(feed_scan_find(m, count, "version")))
         return bad(l, "a stream resumes with {\"resume\":N,\"version\":1}: no other version is known here");
     if (!feed_scan_number(&m[0], &revision) || l->asked == 0 || revision != l->asked) {
-        l->base.revision = 0;
+        l->base.point.revision = 0;
         return bad(l, "resumes from another revision than it was asked for");
     }
     l->state = LIVE;
@@ -139,7 +139,7 @@ static enum feed_heard heartbeat(struct feed_lines *l, const struct feed_member 
         return FEED_HEARD_ALL; /* it only shows that somebody is there */
     if (!advance(l, &m[0], &why))
         return bad(l, why);
-    op->revision = l->base.revision;
+    op->revision = l->base.point.revision;
     return step(l, op, FEED_OP_HEARTBEAT);
 }
 
@@ -246,7 +246,7 @@ static enum feed_heard hear(struct feed_dialect *d, const char *data, size_t len
     memset(op, 0, sizeof(*op));
     if (l->told) {
         l->told = false;
-        op->revision = d->revision;
+        op->revision = d->point.revision;
         return step(l, op, FEED_OP_HEARTBEAT);
     }
     while (*used < len) {
@@ -305,7 +305,7 @@ static void ask(struct feed_dialect *d, const struct url *url, struct http_write
     char target[URL_TARGET_MAX + 40];
     int n = snprintf(target, sizeof(target), "%s", url->target);
 
-    l->asked = d->revision;
+    l->asked = d->point.revision;
     if (l->asked)
         snprintf(target + n, sizeof(target) - (size_t)n, "%crevision=%" PRIu64, strchr(url->target, '?') ? '&' : '?',
                  l->asked);

@@ -57,7 +57,7 @@ struct feed_map {
     bool lost;           /* memory ran out: it can't be put in force */
     bool forgiven;
     bool astray;         /* a snapshot was refused: what its source says on top of it is not about this map */
-    uint64_t revision;   /* of the snapshot */
+    struct feed_point point; /* of the snapshot */
     uint32_t sweep;
     struct map waiting;
     struct waiting *first, *last;
@@ -300,9 +300,9 @@ static void withdraw(struct feed_map *m, const struct route_node *node)
     release(m, route_node_place(row));
 }
 
-void feed_map_resume(struct feed_map *m, uint64_t revision)
+void feed_map_resume(struct feed_map *m, const struct feed_point *point)
 {
-    m->stats.revision = revision;
+    m->stats.point = *point;
     for (uint32_t place = 0; place < route_table_places(m->config.table); place++) {
         const struct route_node *row = route_table_at(m->config.table, place);
 
@@ -613,7 +613,7 @@ static void snapshot_abort(struct feed_map *m)
 static bool refused(struct feed_map *m, const struct feed_op *op, ts_t now)
 {
     size_t nodes = route_node_count(m->config.table);
-    bool back = op->revision && op->revision < m->stats.revision, empty = m->config.live && m->staged_nodes == 0;
+    bool back = op->revision && op->revision < m->stats.point.revision, empty = m->config.live && m->staged_nodes == 0;
 
     if (m->lost)
         say(m, m->stats.refusal, "refused", now, "out of memory for a snapshot of more than %zu nodes",
@@ -626,7 +626,7 @@ static bool refused(struct feed_map *m, const struct feed_op *op, ts_t now)
             m->config.bytes_max >> 20);
     else if (back && !m->forgiven)
         say(m, m->stats.refusal, "refused", now, "revision %" PRIu64 " is older than the map's %" PRIu64, op->revision,
-            m->stats.revision);
+            m->stats.point.revision);
     else if (empty && nodes > 0 && !m->forgiven)
         say(m, m->stats.refusal, "refused", now, "a snapshot without nodes, while the map has %zu", nodes);
     else
@@ -643,7 +643,7 @@ static void snapshot_end(struct feed_map *m, const struct feed_op *op, ts_t now)
     if (refused(m, op, now))
         return;
     m->forgiven = m->astray = false;
-    m->revision = op->revision;
+    m->point = (struct feed_point){op->revision, op->origin};
     m->phase = ENTERING;
     m->at = 0;
     m->sweep = 0;
@@ -696,7 +696,7 @@ static void snapshot_done(struct feed_map *m)
     staged_drop(m, 0); /* all are in the table, or wait */
     m->phase = IDLE;
     m->stats.snapshots++;
-    m->stats.revision = m->revision;
+    m->stats.point = m->point;
 }
 
 bool feed_map_step(struct feed_map *m, size_t rows, uint64_t unix_now, ts_t now)
@@ -811,10 +811,10 @@ bool feed_map_take(struct feed_map *m, const struct feed_op *op, uint64_t unix_n
         break;
     case FEED_OP_HEARTBEAT:
         delta = false;
-        if (op->revision && op->revision < m->stats.revision)
+        if (op->revision && op->revision < m->stats.point.revision)
             break; /* it goes back: not a word that counts */
         if (!staging && !feed_map_busy(m) && op->revision)
-            m->stats.revision = op->revision;
+            m->stats.point.revision = op->revision;
         m->stats.told_at = now;
         break;
     }

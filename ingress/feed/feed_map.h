@@ -49,7 +49,7 @@ struct feed_event {
 };
 
 struct feed_map_stats {
-    uint64_t revision;    /* of the last complete snapshot, or a later heartbeat */
+    struct feed_point point; /* of the last complete snapshot, its revision that of a later heartbeat */
     uint64_t snapshots;   /* put in force */
     uint64_t deltas;      /* PUT, REMOVE and REVOKE outside of snapshots */
     uint64_t aborted;     /* snapshots that their source gave up */
@@ -95,8 +95,8 @@ bool feed_map_step(struct feed_map *map, size_t rows, uint64_t unix_now, ts_t no
 
 bool feed_map_event(struct feed_map *map, struct feed_event *out);
 
-/* feed_map_resume - the table holds what the feed said up to this revision, from before the start. */
-void feed_map_resume(struct feed_map *map, uint64_t revision);
+/* feed_map_resume - the table holds what the feed said up to there, from before the start. */
+void feed_map_resume(struct feed_map *map, const struct feed_point *point);
 
 /* feed_map_forgive - the next snapshot may have any revision, and no node: an operator says so. */
 void feed_map_forgive(struct feed_map *map);

@@ -21,6 +21,12 @@ enum feed_op_kind {
     FEED_OP_HEARTBEAT, /* everything up to `revision` was told, and the feed is alive */
 };
 
+/* How far a feed was told. */
+struct feed_point {
+    uint64_t revision; /* 0: the source has none, or nothing was told */
+    uint64_t origin;   /* whose revisions these are, where the source says so (etcd: the cluster's id); else 0 */
+};
+
 /* Texts are borrowed for the call that hands the op over, and not zero-terminated. */
 struct feed_op {
     enum feed_op_kind kind;
@@ -29,6 +35,7 @@ struct feed_op {
     const char *id;   /* REMOVE, REVOKE; PUT: the row's must be this, where the source has it apart (a key), else NULL */
     size_t id_len;
     uint64_t revision; /* END, HEARTBEAT; 0: the source has none */
+    uint64_t origin;   /* END: as in feed_point */
     uint64_t line;     /* where in the source it stood, for errors; 0: unknown */
 };
 

@@ -475,7 +475,7 @@ void feed_session_again(struct feed_session *s, ts_t now)
 {
     if (s->state != HEARING || !s->dialect->current)
         return;
-    s->dialect->revision = 0;
+    s->dialect->point.revision = 0;
     fail_at(s, "what it told could not all be put in force: asking for a snapshot", NULL, now);
 }
 

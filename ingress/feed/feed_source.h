@@ -52,9 +52,6 @@ struct feed_source {
     void (*go_on)(struct feed_source *source, ts_t now);
     /* What it told is not all in force, for want of memory or by a limit: tell it whole once more, from a snapshot on. */
     void (*again)(struct feed_source *source, ts_t now);
-    /* The last revision the map holds whole, to resume from; 0: none, ask for a snapshot. Set before start, by the
-     * map's owner. */
-    uint64_t resume_revision;
 };
 
 #endif

@@ -230,7 +230,7 @@ static void deltas(struct feed_map *map, struct route_table *table, unsigned sec
 
 static void disk(const char *dir, const struct route_table *table)
 {
-    struct feed_disk_info info = {.revision = 1, .wall_ns = 1}, read;
+    struct feed_disk_info info = {.point = {1, 0}, .wall_ns = 1}, read;
     struct route_table *copy = route_table_new(&seed);
     ts_t began = cpu(), at = wall();
 

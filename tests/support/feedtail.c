@@ -93,8 +93,9 @@ int main(int argc, char **argv)
     struct resolver *resolver = resolver_new(&loop);
     const struct feed_sink sink = {take, say, NULL};
 
-    remote = feed_remote_new(&loop, resolver, &config->feed, files, &sink, argc > 2 ? strtoull(argv[2], NULL, 10) : 0,
-                             &rng, loop_now());
+    const struct feed_point resume = {.revision = argc > 2 ? strtoull(argv[2], NULL, 10) : 0};
+
+    remote = feed_remote_new(&loop, resolver, &config->feed, files, &sink, &resume, &rng, loop_now());
     BUG_ON(!remote || !resolver);
     loop_run(&loop);
     feed_remote_free(remote);

@@ -11,7 +11,7 @@
 #include "ingress/feed/feed_disk.h"
 #include "ingress/route/route_diff.h"
 
-static const struct feed_disk_info info = {.revision = 7, .wall_ns = 1234567890};
+static const struct feed_disk_info info = {.point = {7, 9}, .wall_ns = 1234567890};
 static uint8_t file[4096];
 static size_t file_len;
 static const struct route_node *rows[2];
@@ -63,7 +63,8 @@ static enum feed_disk_verdict read_all(const uint8_t *bytes, size_t len)
         verdict = feed_disk_read(&disk, bytes + at, len - at, &used, &got, row);
         at += used;
         if (verdict == FEED_DISK_HEADER) {
-            assert_int_equal(got.revision, info.revision);
+            assert_int_equal(got.point.revision, info.point.revision);
+            assert_int_equal(got.point.origin, info.point.origin);
             assert_int_equal(got.wall_ns, info.wall_ns);
         }
         if (verdict == FEED_DISK_ROW) {

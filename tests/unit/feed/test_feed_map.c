@@ -54,7 +54,7 @@ static void map_make(uint64_t revision)
         *route_table_mark(table, i) = 0; /* rows from disk were named by no snapshot */
     map = feed_map_new(&config);
     assert_non_null(map);
-    feed_map_resume(map, revision);
+    feed_map_resume(map, &(struct feed_point){.revision = revision});
 }
 
 static void say(const struct step *s, ts_t now)
@@ -221,7 +221,7 @@ static void a_snapshot_says_who_is_there(void **state)
          {BEGIN, .found = "-on"}, {REVOKE, "b", .found = "-nn", .events = "Rb"}, {ABORT, .found = "-nn"},
          {PUT, "b", 2, OPEN, .found = "-on"},
          {BEGIN, .found = "-on"}, {REVOKE, "b", .found = "-nn", .events = "Rb"}, {END, .revision = 1, .found = "-nn"});
-    assert_int_equal(feed_map_stats(map)->revision, 6);
+    assert_int_equal(feed_map_stats(map)->point.revision, 6);
     done();
 }
 
@@ -244,7 +244,7 @@ static void snapshots_that_do_not_count(void **state)
     assert_int_equal(stats->aborted, 1);
     assert_int_equal(stats->refused, 2);
     assert_int_equal(stats->rows_bad, 2);
-    assert_int_equal(stats->revision, 1);
+    assert_int_equal(stats->point.revision, 1);
     done();
 }
 
@@ -252,7 +252,7 @@ static void how_old_it_is(void **state)
 {
     (void)state;
     PLAY(A_AND_B, {HEARTBEAT, .revision = 6, .found = "oo-"}, {HEARTBEAT, .revision = 3, .found = "oo-"});
-    assert_int_equal(feed_map_stats(map)->revision, 6);
+    assert_int_equal(feed_map_stats(map)->point.revision, 6);
     assert_int_equal(feed_map_stats(map)->told_at, 5 * TS_S); /* the one that goes back is no news */
     route_table_stop(table, true);
     char found[4];
