@@ -189,6 +189,18 @@ static void adopt(struct link *link, const struct route_node *row)
     timerq_arm(&worker->expiries, &link->expiry, row->expires ? row->expires : TS_NEVER);
 }
 
+/* On a tailnet the server tells nodes our new key at once, and the old one is nobody's then. Where an operator changes
+ * keys, nodes may know the old one only, and it goes on while it is there. */
+static void follow_identity(struct link *link, const struct route_node *row, ts_t now)
+{
+    const struct generation *g = link->worker->generation;
+    const struct identity *identity = generation_identity(g, row->tailnet);
+
+    if (g->config->feed.type == INGRESS_CONFIG_FEED_TAILNET &&
+        tunnel_peer_identity_set(link->peer, identity->public_key, now) == 0)
+        memcpy(link->identity, identity->public_key, WG_KEY_BYTES);
+}
+
 static void refresh(struct link *link, const struct route_node *row, ts_t now)
 {
     struct worker *worker = link->worker;
@@ -197,6 +209,7 @@ static void refresh(struct link *link, const struct route_node *row, ts_t now)
 
     tunnel_peer_endpoints_set(link->peer, endpoints, count);
     tunnel_peer_keepalive_set(link->peer, keepalive_of(worker, row, link->guided), now);
+    follow_identity(link, row, now);
     adopt(link, row);
 }
 

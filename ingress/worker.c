@@ -413,8 +413,9 @@ static void use_generation(struct worker *worker, struct generation *generation,
         stream->half_close == INGRESS_CONFIG_HALF_CLOSE_PROPAGATE ? RELAY_PROPAGATE : RELAY_HOLD;
     worker->relay.hold_ns = stream->half_close_timeout_ns;
     worker->relay.idle_ns = stream->idle_timeout_ns;
+    worker_identities(worker); /* the new ones, for links that follow them */
     links_generation(worker, now);
-    worker_identities(worker);
+    worker_identities(worker); /* and without those that no link has now */
     front_generation(worker->front, generation);
     generation_put(old); /* the first one comes twice: from worker_init and by mail, each with a reference */
 }

@@ -248,6 +248,11 @@ void tunnel_peer_keepalive_set(struct tunnel_peer *peer, uint64_t keepalive_ns, 
     silence_arm(peer, now);
 }
 
+int tunnel_peer_identity_set(struct tunnel_peer *peer, const uint8_t identity[WG_KEY_BYTES], ts_t now)
+{
+    return wg_peer_identity_set(peer->wg, identity, now);
+}
+
 void tunnel_peer_initiate(struct tunnel_peer *peer, ts_t now)
 {
     if (path_known(&peer->path))

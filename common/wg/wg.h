@@ -151,6 +151,11 @@ void *wg_peer_owner(const struct wg_peer *peer);
 const uint8_t *wg_peer_key(const struct wg_peer *peer);
 const uint8_t *wg_peer_stamp_heard(const struct wg_peer *peer); /* 12 bytes: the greatest initiation stamp accepted */
 
+/* wg_peer_identity_set - from now on initiate as another identity of ours. Sessions go on until one under it is there, which
+ * is asked for at once. Returns 0, ERR_NOT_FOUND (no such identity) or ERR_INVALID (zero DH); then nothing changed. */
+int wg_peer_identity_set(struct wg_peer *peer, const uint8_t identity[WG_KEY_BYTES], ts_t now)
+    __attribute__((warn_unused_result));
+
 /* wg_peer_keepalive_set - change the persistent keepalive; turning it on sends one (or initiates) at once, while a
  * peer made with one waits for its first interval. Section 6.5 and wg(8). */
 void wg_peer_keepalive_set(struct wg_peer *peer, uint64_t keepalive_ns, ts_t now);

@@ -302,6 +302,32 @@ struct wg_peer *wg_peer_new(struct wg_device *dev, const struct wg_peer_config *
     return peer;
 }
 
+int wg_peer_identity_set(struct wg_peer *peer, const uint8_t identity[WG_KEY_BYTES], ts_t now)
+{
+    struct wg_identity *to = wg_device_identity(peer->dev, identity);
+    uint8_t static_static[WG_KEY_BYTES];
+
+    now = wg_device_clock(peer->dev, now);
+    if (!to)
+        return ERR_NOT_FOUND;
+    if (to == peer->identity)
+        return 0;
+    int err = crypto_dh(static_static, to->private_key, peer->public_key);
+
+    if (err == 0) {
+        memcpy(peer->static_static, static_static, sizeof(peer->static_static));
+        peer->identity->peers--;
+        to->peers++;
+        peer->identity = to;
+        initiation_drop(peer); /* nobody may answer it as the one we were */
+        attempt_end(peer);
+        peer->handshake_sent_at = TS_NEVER;
+        wg_peer_initiate(peer, now);
+    }
+    crypto_wipe(static_static, sizeof(static_static));
+    return err ? ERR_INVALID : 0;
+}
+
 void wg_peer_free(struct wg_peer *peer)
 {
     if (!peer)

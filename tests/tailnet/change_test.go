@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -176,6 +178,74 @@ func testKeyRotates(t *testing.T, c coordination) {
 		t.Fatal("the node kept its key")
 	}
 	w.owner(t, "web", alice)
+	w.awaitServed(t, public("web"), joining)
+}
+
+// TestOwnKeyEnds has the coordination server call the ingress's own key expired: it exchanges it by its auth key, and serves on.
+func TestOwnKeyEnds(t *testing.T) { each(t, testOwnKeyEnds) }
+
+func testOwnKeyEnds(t *testing.T, c coordination) {
+	if peer {
+		t.Skip("its keys are elsewhere")
+	}
+	w := newWorld(t, c, nil)
+	w.join(t)
+	w.serveEcho(t, w.addNode(t, "web", alice, w.newTailscaled()))
+	w.awaitServed(t, public("web"), joining)
+	before := w.ownKey(t)
+	w.expire(t, ingressHost)
+	lab.Eventually(t, "the ingress has another key", joining, func() bool { return w.ownKey(t) != before })
+	w.awaitServed(t, public("web"), joining)
+	if !strings.Contains(w.keys(t), "previous "+strings.TrimPrefix(before, "node ")) {
+		t.Error("the key before is not kept")
+	}
+	after := w.ownKey(t)
+	w.in.Stop(t)
+	w.in.Start(t)
+	w.awaitServed(t, public("web"), joining)
+	if w.ownKey(t) != after {
+		t.Error("a restart changed the key once more")
+	}
+}
+
+// keys is the ingress's file of them, ownKey its line of the node key.
+func (w *world) keys(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(w.in.Path("state/tailnet/keys"))
+	lab.Must(t, err)
+	return string(text)
+}
+
+func (w *world) ownKey(t testing.TB) string {
+	t.Helper()
+	return regexp.MustCompile(`(?m)^node .*$`).FindString(w.keys(t))
+}
+
+// TestEphemeral ends an ingress that said it would not stay: the coordination server forgets it at once. The next start is
+// another node.
+func TestEphemeral(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("HEADSCALE") == "" {
+		t.Skip("testcontrol forgets nobody; HEADSCALE names no binary")
+	}
+	h := newHeadscale(t, lab.NewRegion(t, 1))
+	w := newWorld(t, h, map[string]any{"ephemeral": true})
+	var made struct{ Key string }
+	lab.Must(t, json.Unmarshal([]byte(h.run(t, "preauthkeys", "create", "--user", h.users[alice], "--reusable", "--ephemeral", "-o", "json")), &made))
+	lab.Must(t, os.WriteFile(w.in.Path("authkey"), []byte(made.Key+"\n"), 0o600))
+	w.in.Start(t)
+	w.serveEcho(t, w.addNode(t, "web", alice, w.newTailscaled()))
+	for range 2 {
+		w.awaitServed(t, public("web"), joining)
+		if h.id(t, ingressHost) == "" {
+			t.Fatal("headscale does not know the ingress")
+		}
+		w.in.Stop(t)
+		if h.id(t, ingressHost) != "" {
+			t.Error("headscale still knows the ingress")
+		}
+		w.in.Start(t)
+	}
 	w.awaitServed(t, public("web"), joining)
 }
 

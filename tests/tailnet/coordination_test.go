@@ -21,8 +21,9 @@ type coordination interface {
 	owner(t testing.TB, host, user string)    // a node that joined is this user's from now on; nothing if it is already
 	approve(t testing.TB, url string, user string)
 	remove(t testing.TB, host string)
-	away()             // it is gone, and what it knows is kept
-	back(t testing.TB) // and it is there again
+	expire(t testing.TB, host string) // the node's key ends now
+	away()                            // it is gone, and what it knows is kept
+	back(t testing.TB)                // and it is there again
 }
 
 // each runs a scenario on every coordination server at hand, beside the others.

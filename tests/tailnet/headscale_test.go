@@ -131,7 +131,8 @@ func (h *headscale) approve(t testing.TB, url, u string) {
 	h.run(t, "auth", "register", "--user", u, "--auth-id", url[strings.LastIndex(url, "/")+1:])
 }
 
-func (h *headscale) remove(t testing.TB, host string) {
+// id is "" when it knows no such node.
+func (h *headscale) id(t testing.TB, host string) string {
 	t.Helper()
 	var nodes []struct {
 		ID   json.Number
@@ -140,11 +141,20 @@ func (h *headscale) remove(t testing.TB, host string) {
 	lab.Must(t, json.Unmarshal([]byte(h.run(t, "nodes", "list", "-o", "json")), &nodes))
 	for _, n := range nodes {
 		if n.Name == host {
-			h.run(t, "nodes", "delete", "--identifier", n.ID.String(), "--force")
-			return
+			return n.ID.String()
 		}
 	}
-	t.Fatalf("headscale knows no %s", host)
+	return ""
+}
+
+func (h *headscale) remove(t testing.TB, host string) {
+	t.Helper()
+	h.run(t, "nodes", "delete", "--identifier", h.id(t, host), "--force")
+}
+
+func (h *headscale) expire(t testing.TB, host string) {
+	t.Helper()
+	h.run(t, "nodes", "expire", "--identifier", h.id(t, host))
 }
 
 func (h *headscale) away() {

@@ -1,6 +1,7 @@
 package tailnet
 
 import (
+	"regexp"
 	"testing"
 
 	"tailscale.com/tailcfg"
@@ -25,6 +26,43 @@ func testLogin(t *testing.T, c coordination) {
 	}
 	w.passthrough(t, w.addNode(t, "web", alice, w.newTailscaled()))
 	w.awaitServed(t, public("web"), joining)
+}
+
+// TestStatus is what the operator sees: who the source is, the relays, how each node is reached; and what is wrong, when the
+// coordination server is away.
+func TestStatus(t *testing.T) { each(t, testStatus) }
+
+func testStatus(t *testing.T, c coordination) {
+	if peer {
+		t.Skip("it has none")
+	}
+	w := newWorld(t, c, nil)
+	w.join(t)
+	web := w.addNode(t, "web", alice, w.newTailscaled())
+	w.serveEcho(t, web)
+	w.awaitServed(t, public("web"), joining)
+	stream := lab.Visit(t, w.in.TLS[443], public("web"))
+	defer stream.Close()
+	shows := func(status int, lines ...string) {
+		t.Helper()
+		text := ""
+		lab.Eventually(t, "status shows it all", joining, func() bool {
+			var got int
+			text, got = w.in.Command(t, "status")
+			for _, line := range lines {
+				if !regexp.MustCompile("(?m)^" + line + "$").MatchString(text) {
+					return false
+				}
+			}
+			return got == status
+		})
+	}
+	shows(0, `ingress     serving, .*`, `feed        current \(live\), last heard \d+ s ago`,
+		`source      `+regexp.QuoteMeta(w.url())+`, connected`, `nodes       1, 1 connected, 0 left out, 1 streams`,
+		`relays      home region 1 \(.* ms\), 1 connected`, `paths       \d+ in the tailnet, \d+ talked to, \d+ directly`,
+		` *`+web.Key.String()+`  direct 127\.0\.0\.1:\d+ .* ms`)
+	w.away()
+	shows(0, `source      `+regexp.QuoteMeta(w.url())+`, retrying.*`, `nodes       1, 1 connected, 0 left out, 1 streams`)
 }
 
 // TestKey has a coordination server that lets nobody in without its key.

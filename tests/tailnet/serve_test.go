@@ -104,14 +104,16 @@ func TestTCP(t *testing.T) { each(t, testTCP) }
 func testTCP(t *testing.T, c coordination) {
 	for _, version := range []string{"off", "v2"} {
 		t.Run("PROXY protocol "+version, func(t *testing.T) {
-			w := newWorld(t, c, map[string]any{"transport": "tcp", "proxy_protocol": version != "off", "hostname": ingressHost + "-" + version})
+			host := "web-" + version
+			w := newWorld(t, c, map[string]any{"transport": "tcp", "proxy_protocol": version != "off", "hostname": ingressHost + "-" + version,
+				"names": []map[string]any{{"name": "www.example.org", "node": host}, {"name": "*.apps.example.org", "node": host}}})
 			w.in.Start(t)
 			process := &lab.Tsnet{}
-			host := "web-" + version
 			w.addNode(t, host, alice, process)
 			listener, err := process.Server.Listen("tcp", ":443")
 			lab.Must(t, err)
-			certificate := lab.CA.Issue(t, public(host))
+			names := []string{public(host), "www.example.org", "any.apps.example.org"}
+			certificate := lab.CA.Issue(t, names...)
 			tells := lab.TellsVisitor(certificate)
 			if version == "off" {
 				tells = func(conn net.Conn) {
@@ -122,11 +124,14 @@ func testTCP(t *testing.T, c coordination) {
 			}
 			lab.ServeOn(t, listener, tells)
 			w.awaitServed(t, public(host), joining)
-			conn := lab.Dial(t, w.in.TLS[443])
-			said := strings.Fields(lab.Hear(t, tls.Client(conn, lab.Trusting(public(host)))))
-			if version == "v2" && (len(said) != 4 || said[2] != conn.LocalAddr().String()) {
-				t.Errorf("the node was told %q of %s", said, conn.LocalAddr())
+			for _, name := range names {
+				conn := lab.Dial(t, w.in.TLS[443])
+				said := strings.Fields(lab.Hear(t, tls.Client(conn, lab.Trusting(name))))
+				if version == "v2" && (len(said) != 4 || said[2] != conn.LocalAddr().String()) {
+					t.Errorf("the node was told %q of %s, who asked for %s", said, conn.LocalAddr(), name)
+				}
 			}
+			w.refused(t, 443, "apps.example.org", lab.UnrecognizedName, "unknown_name")
 		})
 	}
 }

@@ -86,5 +86,15 @@ func (c *testcontrol) remove(t testing.TB, host string) {
 	}
 }
 
+// expire tells the node so, and nobody else: testcontrol would say it of the next key too.
+func (c *testcontrol) expire(t testing.TB, host string) {
+	t.Helper()
+	now, node := time.Now(), c.node(t, host).Clone()
+	node.KeyExpiry = now.Add(-time.Minute)
+	if !c.AddRawMapResponse(node.Key, &tailcfg.MapResponse{Node: node, ControlTime: &now}) {
+		t.Fatalf("%s does not listen to control", host)
+	}
+}
+
 func (c *testcontrol) away()             { c.Door.Shut() }
 func (c *testcontrol) back(t testing.TB) { c.Door.Open(t) }

@@ -408,6 +408,40 @@ static void two_identities(void **state)
     (void)state;
 }
 
+/* our key is exchanged under a peer: what we had goes on until it knows the new one, and nothing initiates as the old */
+static void identity_is_exchanged(void **state)
+{
+    struct pair p;
+    uint8_t fresh[32], fresh_public[32];
+    int err;
+
+    (void)state;
+    pair_start(&p);
+    connect_by(&p, &p.a);
+    key_generate(&p.a.rng, fresh);
+    assert_int_equal(key_public(fresh, fresh_public), 0);
+    assert_int_equal(wg_peer_identity_set(p.a.peer, fresh_public, p.now), ERR_NOT_FOUND);
+    assert_int_equal(wg_identity_add(p.a.dev, fresh), 0);
+    assert_int_equal(wg_peer_identity_set(p.a.peer, fresh_public, p.now), 0);
+    assert_int_equal(drop(&p, &p.a), 1); /* the other end would not know who that is */
+    assert_true(sent(&p, &p.a) && sent(&p, &p.b));
+    /* it learns */
+    struct wg_peer *was = p.b.peer;
+    struct wg_peer_config config = peer_config(&p, &p.b);
+
+    memcpy(config.public_key, fresh_public, 32);
+    p.b.peer = wg_peer_new(p.b.dev, &config, p.now, &err);
+    assert_non_null(p.b.peer);
+    wg_peer_free(was);
+    assert_false(sent(&p, &p.a));
+    pass(&p, 6 * TS_S);
+    assert_true(sent(&p, &p.a) && sent(&p, &p.b));
+    assert_int_equal(wg_identity_remove(p.a.dev, p.a.public_key), 0);
+    assert_int_equal(wg_peer_identity_set(p.a.peer, fresh_public, p.now), 0); /* nothing to do */
+    assert_int_equal(drop(&p, &p.a), 0);
+    pair_stop(&p);
+}
+
 static void preshared_keys_must_agree(void **state)
 {
     struct pair p;
@@ -530,6 +564,7 @@ int main(void)
         cmocka_unit_test(half_is_handed_on),
         cmocka_unit_test(foreign_identity),
         cmocka_unit_test(two_identities),
+        cmocka_unit_test(identity_is_exchanged),
         cmocka_unit_test(preshared_keys_must_agree),
         cmocka_unit_test(making_peers_and_identities),
         cmocka_unit_test(freeing_a_busy_peer),
