@@ -15,8 +15,10 @@
 #include "ingress/worker.h"
 
 #define FILE_NAME     "endpoints"
-#define FILE_BYTES    ((size_t)64 << 20)
+#define FILE_BYTES    ((size_t)512 << 20) /* some three million nodes with the longest ids; of more, some are left out */
 #define WRITE_NS      (10 * TS_S)
+#define SLICE_ENTRIES 1000 /* looked up and written down in one turn of the main loop: about 0.5 ms */
+#define SLICE_NS      (10 * TS_MS)
 #define CALLS_A_TICK  50
 #define CALLS_TICK_NS (100 * TS_MS)
 
@@ -36,6 +38,9 @@ struct address_book {
     struct entry *list;
     struct entry *calling; /* the next to be called; NULL: all were */
     bool changed;
+    FILE *out;         /* the file being made, a slice at a time; NULL: none is */
+    struct entry **at; /* the next entry of it */
+    unsigned long long count;
     bool writing;
     atomic_bool written;
     int written_rc;
@@ -126,24 +131,64 @@ static void *write_file(void *arg)
     return NULL;
 }
 
-/* make_text - nodes that the table does not have any more are left out */
-static bool make_text(struct address_book *b)
+/* make_text_begin, make_text_some - the file as it is to be, in text once the latter has returned false. Entries of nodes
+ * that the table does not have any more are dropped on the way. */
+static bool make_text_begin(struct address_book *b)
 {
-    FILE *out = open_memstream(&b->text, &b->text_len);
-    unsigned long long count = 0;
+    b->out = open_memstream(&b->text, &b->text_len);
+    b->at = &b->list;
+    b->count = 0;
+    return b->out != NULL;
+}
 
-    if (!out)
-        return false;
-    for (struct entry *e = b->list; e; e = e->next) {
+static void drop(struct address_book *b, struct entry **at)
+{
+    struct entry *e = *at;
+
+    *at = e->next;
+    if (b->calling == e)
+        b->calling = e->next;
+    map_remove(&b->entries, &e->by_id);
+    free(e);
+}
+
+static bool is_known(const struct address_book *b, const struct entry *e)
+{
+    const struct route_node *node = b->workers->routes ? route_node_by_id(b->workers->routes, e->id, strlen(e->id)) : NULL;
+
+    return !b->workers->routes || (node && !node->revoked);
+}
+
+static bool make_text_some(struct address_book *b, size_t entries)
+{
+    for (; entries > 0 && *b->at; entries--) {
+        struct entry *e = *b->at;
         char at[ADDRPORT_STR];
 
-        if (b->workers->routes && !route_node_by_id(b->workers->routes, e->id, strlen(e->id)))
+        if (!is_known(b, e)) {
+            drop(b, b->at);
             continue;
-        fprintf(out, "%s %s\n", e->id, addrport_format(&e->at, at));
-        count++;
+        }
+        b->at = &e->next;
+        if (ftell(b->out) < (long)(FILE_BYTES - 1024) && fprintf(b->out, "%s %s\n", e->id, addrport_format(&e->at, at)) > 0)
+            b->count++;
     }
-    fprintf(out, "end=%llu\n", count);
-    return fclose(out) == 0;
+    return *b->at != NULL;
+}
+
+/* false: out of memory, and there is no text */
+static bool make_text_end(struct address_book *b)
+{
+    fprintf(b->out, "end=%llu\n", b->count);
+    bool good = !ferror(b->out);
+
+    good = fclose(b->out) == 0 && good;
+    b->out = NULL;
+    if (good)
+        return true;
+    free(b->text);
+    b->text = NULL;
+    return false;
 }
 
 static void finish(struct address_book *b)
@@ -158,15 +203,12 @@ static void finish(struct address_book *b)
         log_warn("session", "event=endpoints_not_kept state_dir=\"%s\" error=\"%s\"", b->dir, err_str(b->written_rc));
 }
 
-static void begin(struct address_book *b)
+/* write_text - it is made: away with it */
+static void write_text(struct address_book *b)
 {
-    b->changed = false;
     atomic_store(&b->written, false);
-    if (!make_text(b)) {
-        free(b->text);
-        b->text = NULL;
+    if (!make_text_end(b))
         return;
-    }
     b->writing = pthread_create(&b->writer, NULL, write_file, b) == 0;
     if (!b->writing) {
         write_file(b);
@@ -181,16 +223,21 @@ static void on_writes(struct loop_timer *t, ts_t now)
 
     if (b->writing && atomic_load(&b->written))
         finish(b);
-    if (b->changed && !b->writing)
-        begin(b);
-    loop_timer_arm(b->loop, t, b->changed || b->writing ? ts_add(now, WRITE_NS) : TS_NEVER);
+    if (b->changed && !b->writing && !b->out && make_text_begin(b))
+        b->changed = false; /* what changes from here on is for the next one, or is in it already */
+    if (b->out && !make_text_some(b, SLICE_ENTRIES))
+        write_text(b);
+    loop_timer_arm(b->loop, t,
+                   b->out                    ? ts_add(now, SLICE_NS)
+                   : b->changed || b->writing ? ts_add(now, WRITE_NS)
+                                              : TS_NEVER);
 }
 
 void address_book_heard(struct address_book *b, const struct route_node *node, const struct addrport *from, ts_t now)
 {
     if (note(b, node->id, from) && *b->dir && !b->changed) {
         b->changed = true;
-        if (!b->writing)
+        if (!b->writing && !b->out)
             loop_timer_arm(b->loop, &b->writes, ts_add(now, TS_S));
     }
     route_node_put(node);
@@ -201,7 +248,7 @@ void address_book_heard(struct address_book *b, const struct route_node *node, c
 static void call(struct address_book *b, const struct entry *e)
 {
     const struct route_node *node = route_node_by_id(b->workers->routes, e->id, strlen(e->id));
-    struct call_mail *mail = node ? malloc(sizeof(*mail)) : NULL;
+    struct call_mail *mail = node && !node->revoked ? malloc(sizeof(*mail)) : NULL;
 
     if (!mail)
         return;
@@ -257,8 +304,10 @@ void address_book_free(struct address_book *b)
     loop_timer_arm(b->loop, &b->calls, TS_NEVER);
     loop_timer_arm(b->loop, &b->writes, TS_NEVER);
     finish(b);
-    if (b->changed) {
-        begin(b);
+    if (b->out || (b->changed && make_text_begin(b))) {
+        while (make_text_some(b, SIZE_MAX))
+            ;
+        write_text(b);
         finish(b);
     }
     for (struct entry *e = b->list, *next; e; e = next) {

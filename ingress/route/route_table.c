@@ -9,6 +9,8 @@
 #include "common/base/err.h"
 #include "ingress/route/route_priv.h"
 
+#define FEW 8 /* parts, compared each with each */
+
 struct route_table *route_table_new(const struct map_seed *seed)
 {
     struct route_table *t = calloc(1, sizeof(*t));
@@ -230,20 +232,59 @@ static const struct kind kinds[] = {
 
 #define NOT_THERE SIZE_MAX
 
-/* part_in - where `other` (NULL: none) has what `row` has in this part; mostly in the same one. What only looks the same to
- * the index counts as the same in that part: there is one entry for both. */
-static size_t part_in(const struct route_table *t, const struct kind *kind, const struct route_node *row, size_t part,
-                      const struct route_node *other)
-{
-    size_t count = other ? kind->count(other) : 0;
+/* The parts of a node, to be looked up in: a node may have thousands of names. */
+struct parts {
+    const struct route_node *node; /* NULL: none */
+    size_t count;
+    uint16_t *slots; /* part + 1 by its hash, 0: empty; NULL: few parts, or no memory, and they are gone through */
+    size_t mask;
+};
 
-    if (part < count && (kind->equal(row, part, other, part) ||
-                         route_index_same(kind->hash(t, row, part), kind->hash(t, other, part))))
-        return part;
-    for (size_t i = 0; i < count; i++)
-        if (kind->equal(row, part, other, i))
+static void parts_init(struct parts *p, const struct route_table *t, const struct kind *kind,
+                       const struct route_node *node)
+{
+    size_t room = 32;
+
+    *p = (struct parts){.node = node, .count = node ? kind->count(node) : 0};
+    if (p->count <= FEW)
+        return;
+    while (room < 2 * p->count)
+        room *= 2;
+    p->slots = calloc(room, sizeof(*p->slots));
+    p->mask = room - 1;
+    for (size_t i = 0; p->slots && i < p->count; i++) {
+        size_t at = kind->hash(t, node, i) & p->mask;
+
+        while (p->slots[at])
+            at = (at + 1) & p->mask;
+        p->slots[at] = (uint16_t)(i + 1);
+    }
+}
+
+static size_t parts_find(const struct parts *p, const struct route_table *t, const struct kind *kind,
+                         const struct route_node *row, size_t part)
+{
+    if (p->slots) {
+        for (size_t at = kind->hash(t, row, part) & p->mask; p->slots[at]; at = (at + 1) & p->mask)
+            if (kind->equal(row, part, p->node, p->slots[at] - 1u))
+                return p->slots[at] - 1u;
+        return NOT_THERE;
+    }
+    for (size_t i = 0; i < p->count; i++)
+        if (kind->equal(row, part, p->node, i))
             return i;
     return NOT_THERE;
+}
+
+/* part_in - where the other one has what `row` has in this part; mostly in the same one. What only looks the same to
+ * the index counts as the same in that part: there is one entry for both. */
+static size_t part_in(const struct route_table *t, const struct kind *kind, const struct route_node *row, size_t part,
+                      const struct parts *other)
+{
+    if (part < other->count && (kind->equal(row, part, other->node, part) ||
+                                route_index_same(kind->hash(t, row, part), kind->hash(t, other->node, part))))
+        return part;
+    return parts_find(other, t, kind, row, part);
 }
 
 static int reserve(struct route_table *t, const struct route_node *row)
@@ -258,25 +299,35 @@ static int reserve(struct route_table *t, const struct route_node *row)
 static void entries_insert(struct route_table *t, const struct route_node *row, const struct route_node *was,
                            uint32_t place)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        struct route_index *index = kinds[i].index(t);
+        struct parts parts;
+
+        parts_init(&parts, t, &kinds[i], was);
         for (size_t part = 0; part < kinds[i].count(row); part++) {
-            size_t before = part_in(t, &kinds[i], row, part, was);
-            struct route_index *index = kinds[i].index(t);
+            size_t before = part_in(t, &kinds[i], row, part, &parts);
 
             if (before == NOT_THERE)
                 route_index_insert(index, kinds[i].hash(t, row, part), place, (uint32_t)part);
             else if (before != part)
                 route_index_move(index, kinds[i].hash(t, row, part), place, (uint32_t)before, (uint32_t)part);
         }
+        free(parts.slots);
+    }
 }
 
 static void entries_remove(struct route_table *t, const struct route_node *row, const struct route_node *now,
                            uint32_t place)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        struct parts parts;
+
+        parts_init(&parts, t, &kinds[i], now);
         for (size_t part = 0; part < kinds[i].count(row); part++)
-            if (part_in(t, &kinds[i], row, part, now) == NOT_THERE)
+            if (part_in(t, &kinds[i], row, part, &parts) == NOT_THERE)
                 route_index_remove(kinds[i].index(t), kinds[i].hash(t, row, part), place, (uint32_t)part);
+        free(parts.slots);
+    }
 }
 
 /* ---- changes ---- */

@@ -131,6 +131,21 @@ def test_nodes_are_called_after_a_restart(world, website, authority):
     assert page(world, authority) == website.page
 
 
+def test_nodes_that_left_are_not_written_down(world, website):
+    world.start()
+    for node in world.nodes:
+        wait_for("it is written down", lambda: f"{node.name} " in endpoints(world), timeout=20)
+    gone = world.ingress.rows.pop()["id"]
+    late = world.add_node("late", [service("late.test", website.https_forward)])
+    mark = world.ingress.mark()
+    world.ingress.write_feed()
+    world.ingress.wait_log("event=applied", since=mark)
+    late.start()
+    wait_for("the file is written anew", lambda: "late 127.0.0.1:" in endpoints(world), timeout=30)
+    assert f"{gone} " not in endpoints(world)
+    assert endpoints(world).endswith(f"end={len(world.ingress.rows)}\n")
+
+
 def endpoints(world):
     file = world.ingress.directory / "state" / "endpoints"
     return file.read_text() if file.exists() else ""

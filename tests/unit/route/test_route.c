@@ -358,6 +358,37 @@ static void results_have_names(void **state)
     assert_string_equal(route_result_name(ROUTE_EXPIRED), "expired");
 }
 
+/* thousands of names that change their places in the row, go and come: each is found where it is, and no other */
+static void names_move_within_a_row(void **state)
+{
+    enum { NAMES = 4000 };
+    static char texts[NAMES + 1][24];
+    static struct route_name names[NAMES];
+    struct route_table *t = table_new();
+    const struct route_node *was;
+    struct route_match m;
+
+    (void)state;
+    for (size_t i = 0; i <= NAMES; i++)
+        snprintf(texts[i], sizeof(texts[i]), "n%zu.test", i);
+    for (size_t turn = 0; turn < 3; turn++) { /* in order; backwards; all one further, with one gone and one new */
+        for (size_t i = 0; i < NAMES; i++)
+            names[i] = (struct route_name){.name = texts[turn == 0 ? i : turn == 1 ? NAMES - 1 - i : i + 1]};
+        const struct route_node node = node_of("n", names, NAMES);
+
+        assert_int_equal(route_table_enter(t, route_row_new(&node), &was), 0);
+        route_table_reclaim(t, SIZE_MAX);
+        for (size_t i = 0; i <= NAMES; i++)
+            assert_int_equal(find(t, texts[i], &m), i == (turn == 2 ? 0 : NAMES) ? ROUTE_UNKNOWN_NAME : ROUTE_OK);
+    }
+    const struct route_node few = node_of("n", &names[7], 1);
+
+    assert_int_equal(route_table_enter(t, route_row_new(&few), &was), 0);
+    for (size_t i = 0; i <= NAMES; i++)
+        assert_int_equal(find(t, texts[i], &m), i == 8 ? ROUTE_OK : ROUTE_UNKNOWN_NAME);
+    route_table_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +404,7 @@ int main(void)
         cmocka_unit_test(shards_never_change),
         cmocka_unit_test(like_a_naive_search),
         cmocka_unit_test(results_have_names),
+        cmocka_unit_test(names_move_within_a_row),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
