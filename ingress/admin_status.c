@@ -31,7 +31,8 @@ static json_t *feed_object(const struct feed_report *r, ts_t now)
     json_object_set_new(out, "error", text_or_null(source->error));
     json_object_set_new(out, "retry_in_s",
                         source->retry_at == TS_NEVER ? json_null() : seconds(ts_since(source->retry_at, now)));
-    json_object_set_new(out, "age_s", seconds(r->age_ns));
+    json_object_set_new(out, "heard", json_boolean(r->heard));
+    json_object_set_new(out, "age_s", strcmp(r->state, "empty") == 0 ? json_null() : seconds(r->age_ns));
     json_object_set_new(out, "kept_age_s", r->kept_age_ns == UINT64_MAX ? json_null() : seconds(r->kept_age_ns));
     json_object_set_new(out, "revision", number(map->point.revision));
     json_object_set_new(out, "nodes", number(r->nodes));

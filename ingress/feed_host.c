@@ -102,13 +102,14 @@ static void say(struct feed_host *h, enum feed_source_state state, const char *e
 static void on_say(void *ctx, const struct feed_source_status *status, ts_t now)
 {
     struct feed_host *h = ctx;
+    bool told = h->config && h->config->feed.type == INGRESS_CONFIG_FEED_TAILNET; /* it logs its own troubles */
+    const char *error = told ? "" : status->error;
     unsigned long unsaid;
 
-    if ((h->status.state != status->state || strcmp(h->status.error, status->error) != 0) &&
+    if ((h->status.state != status->state || (!told && strcmp(h->status.error, error) != 0)) &&
         log_allowed(&h->said, now, &unsaid))
         log_at(*status->error ? LOG_WARN : LOG_INFO, "feed", "event=source state=%s where=\"%s\"%s%s%s",
-               feed_source_state_name(status->state), status->where, *status->error ? " error=\"" : "", status->error,
-               *status->error ? "\"" : "");
+               feed_source_state_name(status->state), status->where, *error ? " error=\"" : "", error, *error ? "\"" : "");
     h->status = *status;
 }
 
@@ -453,7 +454,12 @@ static void on_loaded(uv_async_t *async)
     } else {
         h->taken = job->look;
         say_errors(&job->errors);
-        say(h, FEED_SOURCE_RETRYING, job->errors.count ? job->errors.line[0] : err_str(job->rc));
+        if (job->errors.count == 0) {
+            say(h, FEED_SOURCE_RETRYING, err_str(job->rc));
+        } else { /* said just now, line by line */
+            h->status.state = FEED_SOURCE_RETRYING;
+            snprintf(h->status.error, sizeof(h->status.error), "%.*s", (int)sizeof(h->status.error) - 1, job->errors.line[0]);
+        }
     }
     job_free(job);
 }
@@ -650,13 +656,16 @@ bool feed_host_busy(const struct feed_host *h)
 
 void feed_host_report(struct feed_host *h, struct feed_report *out, ts_t now)
 {
+    static const char *const types[] = {[INGRESS_CONFIG_FEED_FILE] = "file", [INGRESS_CONFIG_FEED_HTTPS] = "https",
+                                        [INGRESS_CONFIG_FEED_ETCD] = "etcd", [INGRESS_CONFIG_FEED_TAILNET] = "tailnet"};
     const struct feed_map_stats *map = feed_map_stats(h->map);
     bool connected = h->status.state == FEED_SOURCE_CONNECTED;
     uint64_t wall = loop_wall(), written = h->on_disk.wall_ns;
     uint64_t kept = written ? (wall > written ? wall - written : 0) : UINT64_MAX;
 
     *out = (struct feed_report){
-        .type = h->config->feed.type == INGRESS_CONFIG_FEED_FILE ? "file" : "live",
+        .type = types[h->config->feed.type],
+        .heard = map->told_at != 0,
         .source = &h->status,
         .map = map,
         .state = h->working                     ? "loading"

@@ -55,12 +55,13 @@ void feed_host_source_set(struct feed_host *host, struct feed_source *source);
 
 /* How the feed is, for log, status and metrics. Texts live until the next call on the host. */
 struct feed_report {
-    const char *type;
+    const char *type;   /* as the configuration has it */
+    bool heard;         /* it spoke since the start */
     const struct feed_source_status *source;
     const struct feed_map_stats *map;
     const char *state;  /* "current"; "stale": the feed does not answer, or is silent for longer than allowed;
                          * "loading"; "cold": the map is the one kept on disk; "empty": there is none yet */
-    uint64_t age_ns;    /* since it last said that it is current; cold: since the map on disk was written */
+    uint64_t age_ns;    /* since it last said that it is current; cold: since the map on disk was written; empty: 0 */
     uint64_t kept_age_ns; /* since the map on disk was written; UINT64_MAX: there is none */
     bool stopped;       /* older than feed.stale_limit: nobody is served */
     size_t nodes;

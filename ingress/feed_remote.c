@@ -87,7 +87,8 @@ static void check_secret(const struct ingress_config_feed *config, struct config
 
     crypto_wipe(secret, sizeof(secret));
     if (why)
-        config_errors_add(errors, (struct config_place){.file = path}, "", "%s", why);
+        config_errors_add(errors, (struct config_place){.file = path},
+                          config->type == INGRESS_CONFIG_FEED_ETCD ? "feed.password_file" : "feed.token_file", "%s", why);
 }
 
 static struct ssl_ctx_st *load_tls(const struct tls_client_files *files, struct config_errors *errors)

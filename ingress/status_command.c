@@ -52,7 +52,7 @@ static void print_tailnet(const json_t *tailnet)
 static void print(const json_t *answer, bool json)
 {
     const json_t *feed = json_object_get(answer, "feed"), *retry = json_object_get(feed, "retry_in_s"),
-                 *kept = json_object_get(feed, "kept_age_s");
+                 *kept = json_object_get(feed, "kept_age_s"), *age = json_object_get(feed, "age_s");
 
     if (json) {
         json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
@@ -62,8 +62,13 @@ static void print(const json_t *answer, bool json)
     printf("%-12s%s, version %s, generation %lld\n", "ingress",
            json_is_true(json_object_get(answer, "serving")) ? "serving" : "NOT SERVING: the feed is too old",
            text(answer, "version"), number(answer, "generation"));
-    printf("%-12s%s (%s), last heard %.0f s ago", "feed", text(feed, "state"), text(feed, "type"),
-           json_number_value(json_object_get(feed, "age_s")));
+    printf("%-12s%s (%s), ", "feed", text(feed, "state"), text(feed, "type"));
+    if (json_is_true(json_object_get(feed, "heard")))
+        printf("last heard %.0f s ago", json_number_value(age));
+    else if (json_is_number(age))
+        printf("not heard yet: its map is the one on disk, %.0f s old", json_number_value(age));
+    else
+        printf("not heard yet");
     if (number(feed, "revision"))
         printf(", revision %lld", number(feed, "revision"));
     printf("\n%-12s%s, %s", "source", text(feed, "where"), text(feed, "source"));

@@ -51,6 +51,8 @@ struct tailnet {
     ts_t identity_at; /* not before */
     bool identity_due;
     struct log_limit said;
+    enum control_state logged;          /* with its note: what the log has last */
+    char logged_note[FEED_SOURCE_TEXT];
     struct tailnet_map_writer *keeper; /* NULL: nothing is being written */
     ts_t keep_at;      /* TS_NEVER: what is on disk is what is known */
     ts_t kept_at;      /* when the last one was begun; 0: never */
@@ -132,9 +134,12 @@ static void say(struct tailnet *t, ts_t now)
     else
         snprintf(s->error, sizeof(s->error), "%.*s", (int)sizeof(s->error) - 1, trouble);
     bool human = state == CONTROL_NEEDS_LOGIN || state == CONTROL_NEEDS_APPROVAL || state == CONTROL_REFUSED;
+    bool new = state != t->logged || strcmp(s->error, t->logged_note) != 0;
     unsigned long unsaid;
 
-    if (log_allowed(&t->said, now, &unsaid))
+    t->logged = state;
+    strcpy(t->logged_note, s->error);
+    if (new && log_allowed(&t->said, now, &unsaid))
         log_at(human ? LOG_WARN : LOG_INFO, "tailnet", "event=%s server=%s%s%s%s", control_state_name(state), s->where,
                *s->error ? " note=\"" : "", s->error, *s->error ? "\"" : "");
     t->events.sink.say(t->events.sink.ctx, s, now);

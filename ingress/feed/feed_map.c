@@ -756,10 +756,17 @@ static void take_put(struct feed_map *m, const struct feed_op *op, uint64_t unix
         delta_put(m, row, unix_now, now);
         return;
     }
+    const char *key = op->id ? op->id : "";
+    int key_len = (int)MIN(op->id ? op->id_len : 0, (size_t)ROUTE_ID_MAX);
+
     m->stats.rows_bad++;
     m->stats.starved = m->stats.starved || (!row && errors.count == 0);
     m->lost = m->lost || (m->phase == STAGING && errors.count == 0);
-    say(m, m->stats.fault, "bad_row", now, "%s", errors.count ? errors.line[0] : err_str(ERR_NOMEM));
+    say(m, m->stats.fault, "bad_row", now, "%s%.*s%s%s", key_len ? "key '" : "", key_len, key, key_len ? "': " : "",
+        errors.count ? errors.line[0] : err_str(ERR_NOMEM));
+    for (char *c = m->stats.fault; *c; c++) /* a key may be any bytes */
+        if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
+            *c = '?';
     const struct route_node *was = by_id(m, id, strlen(id));
 
     if (m->phase != STAGING)

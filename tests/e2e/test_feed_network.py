@@ -2,6 +2,7 @@
 end when a node is withdrawn, and no failure of the feed takes a name away."""
 import base64
 import json
+import re
 import time
 
 import pytest
@@ -141,6 +142,7 @@ def test_stale_and_cold(fed):
     """A feed that is away takes nothing away, not even over a start, and status says how old the map is."""
     world, producer, _ = fed
     wait_for("current", lambda: status(world)["state"] == "current")
+    assert status(world)["type"] == "https" and status(world)["heard"]
     key = random_public_key()
     producer.put("gone", key=key, peerapi6=1, ports=[443], funnel={"admin": True, "node": True})
     wait_for("there", lambda: status(world)["nodes"] == 2)
@@ -156,7 +158,9 @@ def test_stale_and_cold(fed):
     world.ingress.start()
     world.ingress.wait_log('event=cold_start nodes=1 age="[0-9]+ s"', since=mark)
     cold = status(world)
-    assert cold["state"] == "cold" and 0 < cold["age_s"] < 60
+    assert cold["state"] == "cold" and not cold["heard"] and 0 < cold["age_s"] < 60
+    said = run([INGRESS, "status", "-c", world.ingress.config_file], check=False).stdout
+    assert re.search(r"not heard yet: its map is the one on disk, [0-9]+ s old", said), said
     assert reason(world, "gone.test") == "not_opted_in"
     crosses(world)
     producer.remove("gone")
@@ -187,3 +191,28 @@ def test_a_feed_larger_than_allowed(fed):
     world.ingress.reload()
     wait_for("all of it", lambda: status(world)["nodes"] == 3, 20)
     crosses(world)
+
+
+def test_a_feed_that_never_answered(fed):
+    world, producer, _ = fed
+    producer.kill()
+    world.ingress.stop()
+    (world.ingress.directory / "state/nodes.map").unlink(missing_ok=True)
+    world.ingress.start()
+    wait_for("it tries", lambda: status(world)["source"] == "retrying")
+    now = status(world)
+    assert (now["state"], now["age_s"], now["heard"], now["nodes"]) == ("empty", None, False, 0)
+    assert reason(world, "rawnode.test") == "unknown_name"
+
+
+@pytest.mark.parametrize("feed, key", [({"type": "https", "urls": ["http://127.0.0.1:1/n"], "token_file": "absent"}, "token_file"),
+                                       ({"type": "etcd", "urls": ["http://127.0.0.1:1"], "username": "u",
+                                         "password_file": "absent"}, "password_file")], ids=("https", "etcd"))
+def test_a_secret_that_is_not_there_is_told_by_its_key(fed, feed, key):
+    world, _, _ = fed
+    world.ingress.stop()
+    world.ingress.config["feed"] = feed
+    world.ingress.write_config()
+    failed = run([INGRESS, "-c", world.ingress.config_file], check=False)
+    assert failed.returncode != 0
+    assert f"absent: feed.{key}: No such file" in failed.stdout + failed.stderr, failed.stdout + failed.stderr

@@ -292,6 +292,17 @@ static void who_holds_keeps(void **state)
     done();
 }
 
+static void a_bad_row_is_told_with_its_key(void **state)
+{
+    (void)state;
+    PLAY(A_AND_B);
+    const struct feed_op bad = {.kind = FEED_OP_PUT, .text = "{\"id\":7}", .text_len = 8, .id = "a\xff\n", .id_len = 3};
+
+    assert_true(feed_map_take(map, &bad, UNIX_NOW, 0));
+    assert_non_null(strstr(feed_map_stats(map)->fault, "key 'a?" "?': "));
+    done();
+}
+
 static void put_names(const char *id, unsigned key, unsigned names)
 {
     static char text[1 << 20];
@@ -393,6 +404,7 @@ int main(void)
         cmocka_unit_test(how_old_it_is),
         cmocka_unit_test(cold_start),
         cmocka_unit_test(who_holds_keeps),
+        cmocka_unit_test(a_bad_row_is_told_with_its_key),
         cmocka_unit_test(no_more_nodes_than_allowed),
         cmocka_unit_test(no_more_memory_than_allowed),
     };
