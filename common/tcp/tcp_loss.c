@@ -269,8 +269,10 @@ uint64_t tcp_loss_probe_ns(const struct tcp_loss_ctx *c)
     const struct tcp_loss *loss = c->loss;
     const struct tcp_sent *last = tcp_track_last(c->track);
 
-    if (!last || loss->repair != TCP_REPAIR_NONE || loss->tlp_out || tcp_track_sacked_bytes(c->track) > 0)
+    if (!last || loss->repair == TCP_REPAIR_RTO || loss->tlp_out)
         return 0;
+    if (loss->repair == TCP_REPAIR_NONE && tcp_track_sacked_bytes(c->track) > 0)
+        return 0; /* losses are about to be found */
     if (c->rtt->srtt_ns == 0)
         return 0; /* no sample: the timeout of one second is the probe */
     uint64_t wait_ns = MAX(2 * c->rtt->srtt_ns, TLP_MIN_NS);
@@ -281,6 +283,6 @@ uint64_t tcp_loss_probe_ns(const struct tcp_loss_ctx *c)
 void tcp_loss_probed(const struct tcp_loss_ctx *c, bool again)
 {
     c->loss->tlp_out = true;
-    c->loss->tlp_again = again;
+    c->loss->tlp_again = again && c->loss->repair == TCP_REPAIR_NONE; /* a repair has shrunk the window already */
     c->loss->tlp_end = c->nxt;
 }

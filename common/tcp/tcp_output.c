@@ -66,6 +66,8 @@ static struct tcp_plan plan_data(const struct tcp_conn *c)
 
         if (fresh.kind == TCP_PLAN_NEW)
             return fresh;
+        if (last && last->flags & TCP_SENT_SACKED) /* in recovery: the repeat that got no answer */
+            last = tcp_track_oldest(tcp_conn_track(c));
         if (last && !(last->flags & TCP_SENT_SACKED))
             return (struct tcp_plan){TCP_PLAN_TLP_AGAIN, false, last->start, last->len, last};
     }

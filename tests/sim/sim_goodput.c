@@ -349,7 +349,7 @@ static const struct bulk_case cases[] = {
     {"0.1 ms, 1 % lost, CUBIC, a look every 0.5 ms",
      {{.delay_ns = 50 * TS_US, .rate_bps = 1000 * MBIT, .queue_bytes = 1000000, .loss_ppm = 10000},
       {.delay_ns = 50 * TS_US, .loss_ppm = 10000}},
-     1, {CUBIC}, 1000, 20, 0, {{0.13, 1}}, .turn_ns = TS_MS / 2},
+     1, {CUBIC}, 1000, 20, 0, {{0.19, 1}}, .turn_ns = TS_MS / 2},
     {"a tenth of the ACKs lost",
      {{.delay_ns = 20 * TS_MS, .rate_bps = 50 * MBIT, .queue_bytes = 250000},
       {.delay_ns = 20 * TS_MS, .loss_ppm = 100000}},

@@ -499,6 +499,12 @@ CASE(fast_repair, true, HANDSHAKE, {WRITE, .seq = 6000}, {OUT, A, 1, 1, 1000}, {
      {OUT, A, 2001, 1, 1000}, {OUT, A, 3001, 1, 1000}, {OUT, A, 4001, 1, 1000}, {SILENCE}, {WAIT, .seq = 2},
      {OUT, A | P, 5001, 1, 1000}, {WAIT, .seq = 10}, {IN, A, 1, 1, .sack = {{1001, 6001}}},
      {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 10}, {IN, A, 1, 6001}, {EVENT, TCP_EVENT_DRAINED}, {SILENCE})
+/* the repeat is lost too: it goes once more after two round trips, and only then the timeout's turn comes */
+CASE(repair_probed, true, HANDSHAKE, {WRITE, .seq = 5000}, {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000},
+     {OUT, A, 2001, 1, 1000}, {OUT, A, 3001, 1, 1000}, {OUT, A | P, 4001, 1, 1000}, {WAIT, .seq = 10},
+     {IN, A, 1, 1, .sack = {{1001, 5001}}}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 19}, {SILENCE},
+     {WAIT, .seq = 1}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 199}, {SILENCE}, {WAIT, .seq = 1},
+     {OUT, A, 1, 1, 1000}, {WAIT, .seq = 10}, {IN, A, 1, 5001}, {EVENT, TCP_EVENT_DRAINED}, {SILENCE})
 /* RFC 6582: the third repeat, then each acknowledgement of a part, tell what is missing */
 CASE(newreno, true, {OUT, S, 0, 0}, {WAIT, .seq = 10}, {IN, S | A, 0, 1, .no_sack = true},
      {EVENT, TCP_EVENT_CONNECTED}, {OUT, A, 1, 1}, {WRITE, .seq = 6000}, {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000},
@@ -741,7 +747,7 @@ int main(void)
         cmocka_unit_test(duplicate_once),    cmocka_unit_test(window_scaled),    cmocka_unit_test(window_not_scaled),
         cmocka_unit_test(window_scaled_passive), cmocka_unit_test(window_not_scaled_passive),
         cmocka_unit_test(silly_window_offered), cmocka_unit_test(reorder_window_grows),
-        cmocka_unit_test(stamp_beyond_hole), cmocka_unit_test(black_hole_late),
+        cmocka_unit_test(repair_probed), cmocka_unit_test(stamp_beyond_hole), cmocka_unit_test(black_hole_late),
         cmocka_unit_test(idle),              cmocka_unit_test(zero_window_asked),
     };
 
