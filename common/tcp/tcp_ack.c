@@ -147,7 +147,11 @@ void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at,
             tcp_rate_limited(&tx->rate, cc_ack.pipe);
         c->tlp_due = false;
     }
-    if (d.bytes > 0 || moved)
+    bool no_probe = c->tlp_due && tcp_track_lost_bytes(&tx->track) > 0; /* what is lost goes first, and may have to wait */
+
+    if (no_probe)
+        c->tlp_due = false;
+    if (d.bytes > 0 || moved || no_probe)
         tcp_conn_send_timer_rearm(c, now);
     if (wait_ns && c->at[TCP_TIMER_SEND] > now + wait_ns) {
         c->send_timer = TCP_SEND_REORDER;

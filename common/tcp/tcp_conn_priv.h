@@ -302,6 +302,11 @@ enum tcp_plan_kind {
     TCP_PLAN_NEW,
     TCP_PLAN_PROBE, /* an old sequence number, to be answered with an ACK */
 };
+static inline bool tcp_plan_is_data(enum tcp_plan_kind kind)
+{
+    return kind == TCP_PLAN_AGAIN || kind == TCP_PLAN_TLP_AGAIN || kind == TCP_PLAN_NEW;
+}
+
 struct tcp_plan {
     enum tcp_plan_kind kind;
     bool window_closed; /* NOTHING: there is something, but the peer's window keeps it */

@@ -111,7 +111,7 @@ static void send_timer_over(struct tcp_conn *c, ts_t now)
     }
     case TCP_SEND_TLP:
         c->tlp_due = true;
-        if (tcp_conn_plan(c).kind == TCP_PLAN_NOTHING) { /* nothing to probe with */
+        if (!tcp_plan_is_data(tcp_conn_plan(c).kind)) { /* nothing to probe with */
             c->tlp_due = false;
             c->send_timer = TCP_SEND_RTO;
             c->at[TCP_TIMER_SEND] = ts_add(now, tcp_rtt_rto(&c->rtt));
