@@ -22,6 +22,7 @@
 #define TIDY_ROWS     2000
 #define STALE_LOOK_NS TS_S
 #define SAID_AT_ONCE  20            /* log lines that a source causes; then one a second */
+#define TRIM_ROWS     10000         /* so many changed at once: what the old ones took goes back to the system */
 #define AGAIN_NS      (120 * TS_S)  /* until what there was no room for is asked for once more */
 #define KEEP_NS       (10 * TS_S)   /* between two maps written to disk; a withdrawal does not wait for it */
 
@@ -68,6 +69,8 @@ struct feed_host {
     bool reload_next;  /* while a changed file was being read a reload came */
     const struct ingress_config *reload_config;
     bool working;      /* something is being put in force */
+    bool trim_due;     /* much of it was: memory is given back when nobody reads the old rows any more */
+    uint64_t trim_changes; /* rows that had changed by the last time */
     struct look seen;  /* at the last look */
     struct look taken; /* what the table is made of, or what was tried */
     bool stopped;
@@ -193,11 +196,33 @@ static void job_done(struct feed_host *h)
         free_table(job);
 }
 
+static void *trim(void *arg)
+{
+    malloc_trim(0);
+    return arg;
+}
+
+/* on a thread, for it takes as long as there is much; it has nothing of ours, and nobody waits for it */
+static void trim_if_due(struct feed_host *h)
+{
+    pthread_t thread;
+
+    if (!h->trim_due || h->working || route_table_epoch(h->table)->count > 0)
+        return;
+    h->trim_due = false;
+    if (pthread_create(&thread, NULL, trim, NULL) == 0)
+        pthread_detach(thread);
+}
+
 static void settled(struct feed_host *h, ts_t now)
 {
     const struct feed_map_stats *stats = feed_map_stats(h->map);
 
+    uint64_t changes = stats->entered + stats->left;
+
     h->working = false;
+    h->trim_due = h->trim_due || changes - h->trim_changes >= TRIM_ROWS;
+    h->trim_changes = changes;
     log_info("feed", "event=applied nodes=%zu entered=%llu left=%llu waiting=%zu", route_node_count(h->table),
              (unsigned long long)stats->entered, (unsigned long long)stats->left, stats->waiting);
     h->listener.settled(h->listener.ctx, now);
@@ -325,6 +350,7 @@ static void on_tidy(struct loop_timer *t, ts_t now)
     h->stopped = stopped;
     route_table_stop(h->table, stopped);
     keep_if_due(h, now);
+    trim_if_due(h);
     ask_again(h, now);
     loop_timer_arm(h->loop, t, ts_add(now, report.retired || h->working ? TIDY_NS : STALE_LOOK_NS));
 }

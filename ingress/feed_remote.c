@@ -59,7 +59,7 @@ static const char *read_secret(const char *path, char out[SECRET_MAX])
     int rc = n < 0 ? -errno : 0;
 
     close(fd);
-    if (rc != 0)
+    if (n < 0)
         return err_str(rc);
     if (n == SECRET_MAX)
         return "is larger than 4 KiB";
