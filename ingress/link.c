@@ -87,10 +87,31 @@ void link_event(struct link *link, enum tunnel_event_kind kind, ts_t now)
     struct endpoint e = tunnel_peer_endpoint(link->peer);
 
     (void)now;
+    link->lost = false;
     /* a guided one is found by disco, and called elsewhere first it would wait for WireGuard's next try */
     if (kind == TUNNEL_EVENT_UP && e.kind == ENDPOINT_UDP && !link->guided)
         tell_heard(link, &e.remote);
     log_info("session", "event=%s node=\"%s\" endpoint=%s", names[kind], link->row->id, endpoint_format(&e, at));
+}
+
+/* not by the relay once more: that would go in a circle */
+static void again_if_direct(struct link *link, ts_t now)
+{
+    if (!link->lost || !link->direct)
+        return;
+    link->lost = false;
+    tunnel_peer_initiation_lost(link->peer, now);
+}
+
+void link_lost(struct worker *worker, const struct sending_mail *lost, ts_t now)
+{
+    struct tunnel_peer *peer = tunnel_peer_find(worker->tunnel, lost->key);
+    struct link *link = peer ? tunnel_peer_owner(peer) : NULL;
+
+    if (!link)
+        return;
+    link->lost = true;
+    again_if_direct(link, now);
 }
 
 void link_guide(struct worker *worker, const struct way_mail *way, ts_t now)
@@ -103,7 +124,9 @@ void link_guide(struct worker *worker, const struct way_mail *way, ts_t now)
         return;
     log_debug("path", "node=\"%s\" ways=%zu first=%s", link->row->id, way->count,
               way->count ? endpoint_format(&way->to[0], at) : "");
-    tunnel_peer_guide(peer, way->to, way->count, now);
+    tunnel_peer_guide(peer, way->to, way->count);
+    link->direct = way->count > 0 && way->to[0].kind == ENDPOINT_UDP;
+    again_if_direct(link, now);
     if (link->guided)
         return;
     link->guided = true;

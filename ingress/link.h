@@ -21,6 +21,8 @@ struct link {
     struct link *next_retired;
     bool retired;
     bool guided; /* disco says where it is sent to: no keepalives, which would keep its paths warm for ever */
+    bool direct; /* … and that is by UDP, first of all */
+    bool lost;   /* an initiation found no relay, and there was no session since */
 };
 
 /* link_get - the link of a row out of worker_routes, made if there is none. NULL and *err; ERR_NOT_FOUND: the node has
@@ -29,6 +31,9 @@ struct link *link_get(struct worker *worker, const struct route_node *row, int *
 
 /* link_event - a session came up or went: logged. */
 void link_event(struct link *link, enum tunnel_event_kind kind, ts_t now);
+
+/* link_lost - an initiation found no relay: the next one goes as soon as there is a direct way. */
+void link_lost(struct worker *worker, const struct sending_mail *lost, ts_t now);
 
 /* link_guide - disco has found out where a node is to be sent to; does nothing if there is no link. */
 void link_guide(struct worker *worker, const struct way_mail *way, ts_t now);

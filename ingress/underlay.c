@@ -105,6 +105,20 @@ static void post_ask(struct underlay *u)
         u->ask_due |= !mailbox_try(u->config.workers->list[i].mailbox, MAIL_ASK, NULL); /* once more with a later turn */
 }
 
+/* An initiation found no relay, and WireGuard would wait five seconds for its answer. */
+static void post_lost(struct underlay *u, const uint8_t key[PATHS_KEY_BYTES])
+{
+    for (unsigned i = 0; i < u->config.workers->count; i++) {
+        struct sending_mail *mail = calloc(1, sizeof(*mail));
+
+        if (!mail)
+            return;
+        memcpy(mail->key, key, sizeof(mail->key));
+        if (!mailbox_try(u->config.workers->list[i].mailbox, MAIL_LOST, mail))
+            free(mail);
+    }
+}
+
 /* ---- relays ---- */
 
 static void on_relay_event(struct underlay *u, uint16_t region, const struct derp_event *event, ts_t now)
@@ -489,7 +503,12 @@ void underlay_datagram(struct underlay *u, struct datagram_mail *mail, ts_t now)
 
 void underlay_relay(struct underlay *u, struct datagram_mail *mail, ts_t now)
 {
-    u->relayed_out += derps_send(u->derps, &mail->from, mail->bytes, mail->len, now);
+    uint32_t index;
+    bool sent = derps_send(u->derps, &mail->from, mail->bytes, mail->len, now);
+
+    u->relayed_out += sent;
+    if (!sent && !wg_datagram_index(mail->bytes, mail->len, &index))
+        post_lost(u, mail->from.key);
     free(mail);
 }
 

@@ -521,6 +521,10 @@ static void on_mail(void *ctx, const struct mail *mail)
         link_guide(worker, mail->data, now);
         free(mail->data);
         break;
+    case MAIL_LOST:
+        link_lost(worker, mail->data, now);
+        free(mail->data);
+        break;
     case MAIL_ASK:
         map_each(&worker->links, ask_again, worker);
         break;

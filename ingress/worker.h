@@ -40,6 +40,7 @@ enum mail_kind {
     MAIL_STAMP,           /* uint64_t: the floor of initiation stamps, ns */
     MAIL_SAMPLE,          /* struct metrics_mail: fill it and send it back */
     MAIL_WAY,             /* struct way_mail: where a node of a tailnet is sent to from now on */
+    MAIL_LOST,            /* struct sending_mail: an initiation to that node went to a relay that is not there */
     MAIL_ASK,             /* nothing: who waits for a way may be known now, so ask (MAIL_SENDING) again */
     MAIL_NODE_CHANGED,    /* a row of one of your nodes (a reference): the table has another one now */
     MAIL_NODE_REMOVED,    /* likewise: the node is no longer in the feed */

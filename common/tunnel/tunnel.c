@@ -229,16 +229,14 @@ void tunnel_peer_endpoints_set(struct tunnel_peer *peer, const struct endpoint *
     (void)path_candidates_set(&peer->path, endpoints, count);
 }
 
-void tunnel_peer_guide(struct tunnel_peer *peer, const struct endpoint *to, size_t count, ts_t now)
+void tunnel_peer_guide(struct tunnel_peer *peer, const struct endpoint *to, size_t count)
 {
     bool known = path_known(&peer->path);
 
     if (path_guide(&peer->path, to, count) != 0 || known || count == 0)
         return;
-    if (wg_peer_can_send(peer->wg, now))
-        tcp_peer_block(&peer->tcp, false);
-    else if (tcp_peer_wants_output(&peer->tcp))
-        tunnel_peer_initiate(peer, now);
+    /* who waits now, or comes later, asks for the session that is missing; who waited in vain may have given up */
+    tcp_peer_block(&peer->tcp, false);
 }
 
 void tunnel_peer_keepalive_set(struct tunnel_peer *peer, uint64_t keepalive_ns, ts_t now)
@@ -246,6 +244,11 @@ void tunnel_peer_keepalive_set(struct tunnel_peer *peer, uint64_t keepalive_ns, 
     peer->keepalive_ns = keepalive_ns;
     wg_peer_keepalive_set(peer->wg, keepalive_ns, now);
     silence_arm(peer, now);
+}
+
+void tunnel_peer_initiation_lost(struct tunnel_peer *peer, ts_t now)
+{
+    wg_peer_initiation_lost(peer->wg, now);
 }
 
 int tunnel_peer_identity_set(struct tunnel_peer *peer, const uint8_t identity[WG_KEY_BYTES], ts_t now)

@@ -94,11 +94,13 @@ struct endpoint tunnel_peer_endpoint(const struct tunnel_peer *peer);
 void tunnel_peer_endpoints_set(struct tunnel_peer *peer, const struct endpoint *endpoints, size_t count);
 /* tunnel_peer_guide - from now on everything goes to these (at most TUNNEL_WAYS_MAX), each datagram to all of them, and the
  * peer's own source moves nothing: see path.h. What waited for a way goes on. */
-void tunnel_peer_guide(struct tunnel_peer *peer, const struct endpoint *to, size_t count, ts_t now);
+void tunnel_peer_guide(struct tunnel_peer *peer, const struct endpoint *to, size_t count);
 /* tunnel_peer_identity_set - initiate as another identity of ours; connections and sessions go on. As
  * wg_peer_identity_set's. */
 int tunnel_peer_identity_set(struct tunnel_peer *peer, const uint8_t identity[WG_KEY_BYTES], ts_t now)
     __attribute__((warn_unused_result));
+/* tunnel_peer_initiation_lost - as wg_peer_initiation_lost. */
+void tunnel_peer_initiation_lost(struct tunnel_peer *peer, ts_t now);
 /* tunnel_peer_keepalive_set - change keepalive_ns of its configuration. */
 void tunnel_peer_keepalive_set(struct tunnel_peer *peer, uint64_t keepalive_ns, ts_t now);
 /* tunnel_peer_initiate - ask for a session now, if there is an endpoint to ask. */

@@ -156,6 +156,10 @@ const uint8_t *wg_peer_stamp_heard(const struct wg_peer *peer); /* 12 bytes: the
 int wg_peer_identity_set(struct wg_peer *peer, const uint8_t identity[WG_KEY_BYTES], ts_t now)
     __attribute__((warn_unused_result));
 
+/* wg_peer_initiation_lost - the last initiation is known to have reached nobody, so the next one need not wait 5 s for an
+ * answer. Nothing when none is awaited. */
+void wg_peer_initiation_lost(struct wg_peer *peer, ts_t now);
+
 /* wg_peer_keepalive_set - change the persistent keepalive; turning it on sends one (or initiates) at once, while a
  * peer made with one waits for its first interval. Section 6.5 and wg(8). */
 void wg_peer_keepalive_set(struct wg_peer *peer, uint64_t keepalive_ns, ts_t now);

@@ -302,6 +302,15 @@ struct wg_peer *wg_peer_new(struct wg_device *dev, const struct wg_peer_config *
     return peer;
 }
 
+void wg_peer_initiation_lost(struct wg_peer *peer, ts_t now)
+{
+    wg_device_clock(peer->dev, now);
+    if (peer->attempt_at == TS_NEVER || !peer->initiation)
+        return;
+    peer->handshake_sent_at = TS_NEVER;
+    want(peer, &peer->wants_initiation);
+}
+
 int wg_peer_identity_set(struct wg_peer *peer, const uint8_t identity[WG_KEY_BYTES], ts_t now)
 {
     struct wg_identity *to = wg_device_identity(peer->dev, identity);

@@ -91,7 +91,7 @@ func testColdStart(t *testing.T, c coordination) {
 	if peer {
 		t.Skip("the tsnet ingress waits for its server")
 	}
-	w := newWorld(t, c, nil)
+	w := newWorld(t, c, map[string]any{"transport": "tcp"}) // rows are what they are at once
 	w.join(t)
 	far := w.newTailscaled()
 	far.Env = append(far.Env, noUDP+"=true")
@@ -140,6 +140,22 @@ func testColdStart(t *testing.T, c coordination) {
 			t.Errorf("the far node is reached at %s", at)
 		}
 	}
+	// the relay is away, too, as headscale's own is then: the near node needs none
+	w.in.Stop(t)
+	w.region().Die()
+	w.in.Start(t)
+	began := time.Now()
+	stream := lab.Visit(t, w.in.TLS[443], public("near"))
+	if got := lab.Say(t, stream, "hello"); got != "hello" {
+		t.Errorf("echo %q", got)
+	}
+	stream.Close()
+	took := time.Since(began)
+	t.Logf("without the relay it took %v", took.Round(time.Millisecond))
+	if took > 2*time.Second {
+		t.Error("that is late")
+	}
+	w.region().Revive(t)
 	// a map that does not know how they are reached: visitors wait in vain, and not any more when the server has said it
 	w.in.Stop(t)
 	kept, err := os.ReadFile(w.in.Path("state/tailnet/map"))

@@ -10,7 +10,8 @@ import (
 // coordination is a running coordination server, as scenarios need it.
 type coordination interface {
 	url() string
-	domain() string // what the names of its nodes end in
+	region() *lab.Region // the first of those it names
+	domain() string      // what the names of its nodes end in
 	// grants says whether it lets the ingress funnel to every node; if not, nodes of the ingress's own user can be made to
 	// accept it by their environment.
 	grants() bool

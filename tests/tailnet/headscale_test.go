@@ -23,6 +23,7 @@ import (
 type headscale struct {
 	t       testing.TB
 	dir     string
+	regions []*lab.Region
 	address string
 	cmd     *exec.Cmd
 	mu      sync.Mutex
@@ -32,7 +33,7 @@ type headscale struct {
 const headscaleDomain = "hs.example"
 
 func newHeadscale(t testing.TB, regions ...*lab.Region) *headscale {
-	h := &headscale{t: t, dir: t.TempDir(), users: map[string]string{}}
+	h := &headscale{t: t, dir: t.TempDir(), regions: regions, users: map[string]string{}}
 	h.address = fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t))
 	type object = map[string]any
 	lab.Must(t, os.WriteFile(h.path("derp.yaml"), derpYAML(t, lab.DERPMap(regions...)), 0o600))
@@ -109,10 +110,11 @@ func (h *headscale) run(t testing.TB, arguments ...string) string {
 	return string(output)
 }
 
-func (h *headscale) url() string        { return "http://" + h.address }
-func (h *headscale) domain() string     { return headscaleDomain }
-func (h *headscale) grants() bool       { return false }
-func (h *headscale) certificates() bool { return false }
+func (h *headscale) url() string         { return "http://" + h.address }
+func (h *headscale) region() *lab.Region { return h.regions[0] }
+func (h *headscale) domain() string      { return headscaleDomain }
+func (h *headscale) grants() bool        { return false }
+func (h *headscale) certificates() bool  { return false }
 
 func (h *headscale) authKey(t testing.TB, user string) string {
 	t.Helper()

@@ -400,7 +400,7 @@ static void a_guided_peer_goes_where_it_is_told(void **state)
     assert_int_equal(s->by_udp + s->by_relay, 0);
 
     ways[0] = endpoint_derp(other->public_key, 7);
-    tunnel_peer_guide(s->peer, ways, 1, w->now);
+    tunnel_peer_guide(s->peer, ways, 1);
     assert_true(run(w, 100 * TS_MS, connected0)); /* at once, not with TCP's next try */
     assert_int_equal(s->by_udp, 0);
     assert_true(s->by_relay >= 2 && other->by_relay >= 2); /* the answers come the same way */
@@ -409,14 +409,14 @@ static void a_guided_peer_goes_where_it_is_told(void **state)
     ways[0] = other->at;
     unsigned before = s->by_relay;
 
-    tunnel_peer_guide(s->peer, ways, 2, w->now);
+    tunnel_peer_guide(s->peer, ways, 2);
     assert_int_equal(tcp_write(s->conn, "both", 4, w->now), 4);
     run(w, 500 * TS_MS, NULL);
     assert_int_equal(s->by_udp, s->by_relay - before);
     assert_true(s->by_udp >= 1);
     assert_int_equal(other->got_len, 4); /* and the second copy is a replay */
 
-    tunnel_peer_guide(s->peer, ways, 1, w->now);
+    tunnel_peer_guide(s->peer, ways, 1);
     before = s->by_relay;
     assert_int_equal(tcp_write(s->conn, "one", 3, w->now), 3);
     run(w, 10 * TS_S, NULL);
@@ -424,14 +424,40 @@ static void a_guided_peer_goes_where_it_is_told(void **state)
     assert_int_equal(other->got_len, 7);
 
     /* what comes through the relay does not move us there */
-    tunnel_peer_guide(other->peer, &(struct endpoint){.kind = ENDPOINT_DERP}, 0, w->now);
+    tunnel_peer_guide(other->peer, &(struct endpoint){.kind = ENDPOINT_DERP}, 0);
     ways[1] = endpoint_derp(s->public_key, 7);
-    tunnel_peer_guide(other->peer, &ways[1], 1, w->now);
+    tunnel_peer_guide(other->peer, &ways[1], 1);
     assert_int_equal(tcp_write(other->conn, "back", 4, w->now), 4);
     run(w, 10 * TS_S, NULL);
     assert_int_equal(s->got_len, 4);
     assert_int_equal(s->by_relay, before);
     assert_true(s->sendings >= 3 && s->sendings < 25); /* once a second at most */
+    world_free(w);
+}
+
+/* who asked before there was a way, and gave up, does not keep the next one from asking */
+static void a_way_that_comes_late_serves_the_next(void **state)
+{
+    struct world *w = world_new();
+    struct side *s = &w->side[0], *other = &w->side[1];
+    struct endpoint way = other->at;
+    int err;
+
+    (void)state;
+    side_peer(w, 0, false, 0);
+    side_peer(w, 1, false, 0);
+    assert_int_equal(tcp_listen(tunnel_tcp(other->tunnel), PORT, 16, NULL), 0);
+    s->conn = tunnel_connect(s->peer, false, PORT, NULL, &err, w->now);
+    assert_non_null(s->conn);
+    assert_false(run(w, 900 * TS_MS, connected0));
+    tcp_abort(s->conn, w->now);
+    s->conn = NULL;
+    run(w, TS_S, NULL);
+    tunnel_peer_guide(s->peer, &way, 1);
+    run(w, TS_S, NULL);
+    s->conn = tunnel_connect(s->peer, false, PORT, NULL, &err, w->now);
+    assert_non_null(s->conn);
+    assert_true(run(w, 100 * TS_MS, connected0));
     world_free(w);
 }
 
@@ -492,6 +518,7 @@ int main(void)
         cmocka_unit_test(a_syn_goes_again_as_soon_as_there_is_a_session),
         cmocka_unit_test(who_is_silent_for_two_intervals_is_called),
         cmocka_unit_test(a_guided_peer_goes_where_it_is_told),
+        cmocka_unit_test(a_way_that_comes_late_serves_the_next),
         cmocka_unit_test(a_tsmp_refusal_is_read),
         cmocka_unit_test(handshakes_fan_out_until_someone_answers),
     };

@@ -408,6 +408,27 @@ static void two_identities(void **state)
     (void)state;
 }
 
+/* an initiation that is known to have reached nobody is not waited for */
+static void initiation_is_lost(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_start(&p);
+    wg_peer_initiation_lost(p.a.peer, p.now); /* none is under way */
+    assert_int_equal(drop(&p, &p.a), 0);
+    wg_peer_initiate(p.a.peer, p.now);
+    assert_int_equal(drop(&p, &p.a), 1);
+    wg_peer_initiate(p.a.peer, p.now);
+    assert_int_equal(drop(&p, &p.a), 0); /* waits for the answer */
+    wg_peer_initiation_lost(p.a.peer, p.now);
+    settle(&p);
+    assert_true(sent(&p, &p.a) && sent(&p, &p.b));
+    wg_peer_initiation_lost(p.a.peer, p.now); /* too late to matter */
+    assert_int_equal(drop(&p, &p.a), 0);
+    pair_stop(&p);
+}
+
 /* our key is exchanged under a peer: what we had goes on until it knows the new one, and nothing initiates as the old */
 static void identity_is_exchanged(void **state)
 {
@@ -564,6 +585,7 @@ int main(void)
         cmocka_unit_test(half_is_handed_on),
         cmocka_unit_test(foreign_identity),
         cmocka_unit_test(two_identities),
+        cmocka_unit_test(initiation_is_lost),
         cmocka_unit_test(identity_is_exchanged),
         cmocka_unit_test(preshared_keys_must_agree),
         cmocka_unit_test(making_peers_and_identities),
