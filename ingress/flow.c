@@ -150,7 +150,7 @@ static void relay_done(struct relay *relay, enum relay_end end)
     flow->visit.bytes_up += relay->bytes_up;
     flow->visit.bytes_down += relay->bytes_down;
     worker_end_visit(worker, &flow->visit, end_reason(flow, end), flow->link->row->id, flow->target, NULL, now);
-    limits_leave(worker->all->limits, &flow->visit.source);
+    limits_leave(worker->all->limits, &flow->visit.client.addr);
     detach(flow, now);
     visit_deinit(&flow->visit);
     free(flow->target);
@@ -177,24 +177,22 @@ static void offer_accepted(struct flow *flow, ts_t now)
     struct worker *worker = flow->worker;
     struct tcp_conn *conn = offer_take(flow->offer);
     enum relay_half_close half_close = half_close_of(flow, flow->offer->propagate);
-    struct visitor *v = flow->visitor;
 
-    if (v->visit.probe) { /* it has no bytes to send: the answer was all it wanted */
-        note_probe(flow, v->visit.probe, now);
+    if (flow->visitor->visit.probe) { /* it has no bytes to send: the answer was all it wanted */
+        note_probe(flow, flow->visitor->visit.probe, now);
         tcp_abort(conn, now);
         end_offer(flow, leave_offer(flow, now), REASON_OK, NULL, now);
         return;
     }
+    struct visitor *v = leave_offer(flow, now);
+
     v->visit.open_at = now;
     if (tcp_write(conn, v->held, v->held_len, now) != v->held_len ||
         relay_start(&flow->relay, &worker->loop, v->fd, conn, &worker->relay, half_close, relay_done, now) != 0) {
         tcp_abort(conn, now);
-        flow->offer->state = OFFER_FAILED;
-        flow->offer->reason = REASON_OUT_OF_MEMORY;
-        offer_failed(flow, now);
+        end_offer(flow, v, REASON_OUT_OF_MEMORY, NULL, now);
         return;
     }
-    leave_offer(flow, now);
     flow->streaming = true;
     flow->visit = v->visit;
     flow->visit.bytes_up = v->held_len;

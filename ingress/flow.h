@@ -13,18 +13,22 @@
 #include "ingress/worker.h"
 
 struct flow {
-    struct relay relay; /* STREAM only */
+    union {
+        struct { /* OFFER */
+            struct visitor *visitor;
+            struct offer *offer;
+            struct loop_timer deadline;
+        };
+        struct relay relay; /* STREAM */
+    };
     struct worker *worker;
     struct flow *next, *prev;           /* of the worker */
     struct link *link;
     struct flow *link_next, *link_prev; /* of the link */
-    struct visitor *visitor;            /* OFFER only */
-    struct offer *offer;                /* OFFER only */
     struct visit visit;                 /* STREAM: for the log */
     char *target;                       /* what was offered, "name:port" */
-    struct loop_timer deadline;         /* of the offer */
     enum reason ending;                 /* why relay_stop was called */
-    bool streaming;
+    bool streaming;                     /* STREAM, else OFFER */
 };
 
 /* flow_start - offer the visitor (taken) to the candidate's node, whose row is of the worker's generation.

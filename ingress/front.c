@@ -30,7 +30,7 @@ struct listener {
     struct listener *next;
     struct loop_timer pause;
     int fd;
-    char address[ADDRPORT_STR];
+    struct addrport address;
 };
 
 struct greeting {
@@ -81,16 +81,13 @@ size_t front_pending(const struct front *front)
     return front->greetings_count;
 }
 
-static const struct ingress_config_listen *settings(const struct generation *g, const char *address)
+static const struct ingress_config_listen *settings(const struct generation *g, const struct addrport *address)
 {
     const struct ingress_config *c = g->config;
 
-    for (size_t i = 0; i < c->listen_count; i++) {
-        char text[ADDRPORT_STR];
-
-        if (strcmp(addrport_format(&c->listen[i].address, text), address) == 0)
+    for (size_t i = 0; i < c->listen_count; i++)
+        if (addrport_equal(&c->listen[i].address, address))
             return &c->listen[i];
-    }
     return NULL;
 }
 
@@ -188,13 +185,12 @@ static bool greeting_proxy(struct greeting *g, ts_t now)
     g->need = 1;
     if (header.local)
         return true;
-    if (limits_move(v->limits, &v->visit.source, &header.src.addr,
+    if (limits_move(v->limits, &v->visit.client.addr, &header.src.addr,
                     (unsigned)worker->generation->config->limits.connections_per_source) != LIMITS_OK) {
         greeting_end(g, REASON_LIMIT_SOURCE, now);
         return false;
     }
     v->visit.client = header.src;
-    v->visit.source = header.src.addr;
     return true;
 }
 
@@ -270,9 +266,8 @@ static void greeting_readable(struct loop_poll *p, bool readable, bool writable,
 /* a refusal before there is a visitor: nothing to say, nothing to keep */
 static void turn_away(struct listener *l, int fd, const struct addrport *client, enum reason reason, ts_t now)
 {
-    struct visit visit = {.client = *client, .accepted_at = now, .wall_ns = loop_wall()};
+    struct visit visit = {.client = *client, .listener = l->address, .accepted_at = now, .wall_ns = loop_wall()};
 
-    memcpy(visit.listener, l->address, sizeof(visit.listener));
     stream_reset_close(fd);
     /* as fast as strangers can connect: all are counted, some are logged */
     unsigned long left_out;
@@ -341,7 +336,7 @@ static void welcome(struct listener *l, const struct ingress_config_listen *s, i
         turn_away(l, fd, client, REASON_OUT_OF_MEMORY, now);
         return;
     }
-    memcpy(v->visit.listener, l->address, sizeof(v->visit.listener));
+    v->visit.listener = l->address;
     v->visit.port = s->public_port;
     struct greeting *g = greeting_new(l->front, v, s);
 
@@ -374,7 +369,7 @@ static void welcome(struct listener *l, const struct ingress_config_listen *s, i
 static bool accept_some(struct listener *l, int most, ts_t now)
 {
     struct worker *worker = l->front->worker;
-    const struct ingress_config_listen *s = settings(worker->generation, l->address);
+    const struct ingress_config_listen *s = settings(worker->generation, &l->address);
 
     while (most-- > 0) {
         struct addrport client;
@@ -392,10 +387,11 @@ static bool accept_some(struct listener *l, int most, ts_t now)
             return false;
         if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
             unsigned long left_out;
+            char text[ADDRPORT_STR];
 
             if (log_allowed(&l->front->accept_errors, now, &left_out))
                 log_error("front", "event=accept_failed listener=%s error=\"%s\" left_out=%lu advice=\"raise the file limit\"",
-                          l->address, err_str(fd), left_out);
+                          addrport_format(&l->address, text), err_str(fd), left_out);
             loop_poll_set(&l->poll, 0);
             loop_timer_arm(&worker->loop, &l->pause, ts_add(now, ACCEPT_PAUSE_NS));
             return false;
@@ -426,6 +422,10 @@ int front_listen(struct front *front, int fd, const char *address)
 
     if (!l)
         return ERR_NOMEM;
+    if (!addrport_parse(address, strlen(address), &l->address)) {
+        free(l);
+        return ERR_INVALID;
+    }
     int rc = loop_poll_init(&front->worker->loop, &l->poll, fd, on_listener);
 
     if (rc != 0) {
@@ -434,7 +434,6 @@ int front_listen(struct front *front, int fd, const char *address)
     }
     l->front = front;
     l->fd = fd;
-    snprintf(l->address, sizeof(l->address), "%s", address);
     loop_timer_init(&l->pause, on_pause_over);
     l->next = front->listeners;
     front->listeners = l;
@@ -465,7 +464,7 @@ void front_generation(struct front *front, const struct generation *generation)
 
     for (struct listener *l = front->listeners; l; l = next) {
         next = l->next;
-        if (!settings(generation, l->address))
+        if (!settings(generation, &l->address))
             listener_close(l);
     }
 }

@@ -9,7 +9,8 @@ struct front;
 struct front *front_new(struct worker *worker); /* NULL: out of memory */
 void front_free(struct front *front);           /* after front_stop and a turn of the loop */
 
-/* front_listen - accept on fd (taken). 0 or a negative code, then fd is still the caller's. */
+/* front_listen - accept on fd (taken); address: of the listener, as addrport_format writes it. 0 or a negative code,
+ * then fd is still the caller's. */
 int front_listen(struct front *front, int fd, const char *address);
 
 /* front_generation - settings changed: listeners that the generation does not name are closed. */

@@ -24,7 +24,6 @@ struct visitor *visitor_new(int fd, const struct addrport *client, struct limits
     v->limits = limits;
     v->visit.id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
     v->visit.client = *client;
-    v->visit.source = client->addr;
     v->visit.accepted_at = now;
     v->visit.wall_ns = wall_ns;
     v->deadline = TS_NEVER;
@@ -84,7 +83,7 @@ void visitor_free(struct visitor *v)
     if (v->fd >= 0)
         close(v->fd);
     if (v->limits)
-        limits_leave(v->limits, &v->visit.source);
+        limits_leave(v->limits, &v->visit.client.addr);
     free(v->held);
     free(v->route_name);
     visit_deinit(&v->visit);
@@ -105,7 +104,7 @@ static json_t *milliseconds(ts_t from, ts_t to)
 char *visit_log(const struct visit *visit, enum reason reason, const char *node, const char *target,
                 const char *detail, bool client_address, ts_t now)
 {
-    char time_text[40], client[ADDRPORT_STR] = "";
+    char time_text[40], client[ADDRPORT_STR] = "", listener[ADDRPORT_STR];
     time_t seconds = (time_t)(visit->wall_ns / TS_S);
     struct tm tm;
 
@@ -121,7 +120,7 @@ char *visit_log(const struct visit *visit, enum reason reason, const char *node,
     json_object_set_new(line, "id", json_integer((json_int_t)visit->id));
     if (client_address)
         json_object_set_new(line, "client", json_string(client));
-    json_object_set_new(line, "listener", json_string(visit->listener));
+    json_object_set_new(line, "listener", json_string(addrport_format(&visit->listener, listener)));
     json_object_set_new(line, "name", visit->name ? json_string(visit->name) : json_null());
     json_object_set_new(line, "port", json_integer(visit->port));
     json_object_set_new(line, "target", target ? json_string(target) : json_null());

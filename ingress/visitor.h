@@ -21,9 +21,8 @@ struct visit {
     ts_t hello_at;          /* name known; 0: never */
     ts_t offered_at;        /* first offer began; 0: never */
     ts_t open_at;           /* node's 101; 0: never */
-    struct addrport client; /* by the balancer's word where one is trusted */
-    struct addr source;     /* whom the limits count */
-    char listener[ADDRPORT_STR];
+    struct addrport client; /* by the balancer's word where one is trusted; its address is what the limits count */
+    struct addrport listener;
     char *name;             /* owned; NULL until known. What the visitor asked for */
     uint16_t port;          /* public port */
     uint64_t bytes_up, bytes_down;
