@@ -39,6 +39,8 @@ void tcp_sendq_commit(struct tcp_sendq *q, struct pool *pool, size_t len)
     q->end += len;
     if (q->end == q->bytes.base)
         stretch_trim(&q->bytes, pool);
+    else
+        stretch_cut(&q->bytes, pool, q->end); /* room that was asked for and not used */
 }
 
 size_t tcp_sendq_write(struct tcp_sendq *q, struct pool *pool, const void *data, size_t len)

@@ -115,6 +115,9 @@ static void sendq_model(void **state)
             assert_int_equal(done, len);
             tcp_sendq_commit(&q, &pool, rng_below(&rng, len + 1));
         }
+        /* what was asked for and not filled is nobody's */
+        assert_int_equal(pool.chunks_out, q.end == acked ? 0
+                                                         : (q.end - 1) / pool.chunk_bytes - acked / pool.chunk_bytes + 1);
         for (uint64_t at = acked; at < q.end; at++) {
             uint8_t b;
 
