@@ -5,6 +5,7 @@
 # 2. A file includes only what its folder may use: the list stands in CMakeLists.txt, in funnel_library(name folder uses…).
 # 3. Each outside library is included behind its one door.
 # 4. Every header compiles alone.
+# 5. Nothing takes a lock: threads share atomics and mail (docs/architecture.md).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 build=${1:?usage: tests/purity.sh BUILD_DIR}
@@ -65,6 +66,14 @@ for library in "${libraries[@]}"; do
     while read -r object symbol; do
         allowed "$object" "$symbol" || fault "engine $library: $object calls $symbol"
     done < <(nm -A -u "$archive" | sed -nE "s/^[^:]+:([^:]+): +U ($forbidden)(@.*)?$/\1 \2/p")
+done
+
+# ---- 5. locks ----
+locks='pthread_(mutex|rwlock|spin|cond|barrier)_\w+|(mtx|cnd)_\w+|uv_(mutex|rwlock|sem|cond|barrier)_\w+|sem_\w+'
+for library in "${libraries[@]}"; do
+    while read -r object symbol; do
+        fault "$library: $object calls $symbol"
+    done < <(nm -A -u "$build/lib$library.a" | sed -nE "s/^[^:]+:([^:]+): +U ($locks)(@.*)?$/\1 \2/p")
 done
 
 # ---- 2. includes between folders ----
