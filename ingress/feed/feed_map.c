@@ -496,7 +496,7 @@ static bool too_much(struct feed_map *m, const struct route_node *row, const str
 
     if (!many && (more <= less || bytes + more - less <= m->config.bytes_max))
         return false;
-    m->stats.starved = true;
+    /* not starved: a snapshot would be refused for it, and then nothing of what follows counted */
     m->stats.conflicts++;
     if (many)
         say(m, m->stats.conflict, "left_out", now, "node '%s' is left out: the map has %zu nodes, and feed.max_nodes is %zu",

@@ -59,8 +59,8 @@ struct feed_map_stats {
     size_t waiting;       /* left out now */
     uint64_t entered, left; /* rows put into and taken out of the table */
     uint64_t revoked;     /* nodes withdrawn, by a tombstone or an opt-in that is gone */
-    bool starved;         /* rows that were told are not in the table, for want of memory or by a limit: only another
-                           * snapshot brings them */
+    bool starved;         /* rows that were told are not in the table, for want of memory or because a snapshot was larger
+                           * than allowed: only another one brings them */
     ts_t told_at;         /* when the feed last said that it is current (END, HEARTBEAT, a delta); 0: never */
     char fault[FEED_MAP_TEXT];    /* the last bad row; "" */
     char conflict[FEED_MAP_TEXT]; /* the last row left out */

@@ -326,7 +326,7 @@ static void no_more_nodes_than_allowed(void **state)
     look(found);
     assert_string_equal(found, "oo-");
     assert_non_null(strstr(stats->conflict, "'c' is left out: the map has 2 nodes, and feed.max_nodes is 2"));
-    assert_true(stats->starved);
+    assert_false(stats->starved);
     say(&(struct step){PUT, "a", 1, CLOSED, 0, NULL, NULL}, 0); /* who is there may change */
     say(&(struct step){REVOKE, "b", 0, NULL, 0, NULL, NULL}, 0);
     say(&(struct step){PUT, "c", 3, OPEN, 0, NULL, NULL}, 0); /* a tombstone takes nobody's place */
