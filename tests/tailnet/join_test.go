@@ -46,6 +46,11 @@ func testStatus(t *testing.T, c coordination) {
 	shows := func(status int, lines ...string) {
 		t.Helper()
 		text := ""
+		defer func() {
+			if t.Failed() {
+				t.Logf("status said:\n%s", text)
+			}
+		}()
 		lab.Eventually(t, "status shows it all", joining, func() bool {
 			var got int
 			text, got = w.in.Command(t, "status")
@@ -57,7 +62,7 @@ func testStatus(t *testing.T, c coordination) {
 			return got == status
 		})
 	}
-	shows(0, `ingress     serving, .*`, `feed        current \(live\), last heard \d+ s ago`,
+	shows(0, `ingress     serving, .*`, `feed        current \(tailnet\), last heard \d+ s ago`,
 		`source      `+regexp.QuoteMeta(w.url())+`, connected`, `nodes       1, 1 connected, 0 left out, 1 streams`,
 		`relays      home region 1 \(.* ms\), 1 connected`, `paths       \d+ in the tailnet, \d+ talked to, \d+ directly`,
 		` *`+web.Key.String()+`  direct 127\.0\.0\.1:\d+ .* ms`)
