@@ -332,7 +332,7 @@ static void on_readable(void *ctx, ts_t now)
         n = secure_stream_read(stream, got.bytes + got.len,
                                MIN(sizeof(got.bytes) - got.len, got.read_most ? got.read_most : 5000));
         got.len += n;
-        if (got.pause_when_readable) { /* here: a server that runs meanwhile would have sent all before the next turn */
+        if (got.pause_when_readable && n > 0) { /* here: a server that runs meanwhile would have sent all before the next turn */
             secure_stream_pause(stream);
             got.pause_when_readable = false;
             return;
