@@ -37,9 +37,11 @@ static bool named(const char *names, const char *name)
     size_t len = strlen(name);
 
     while (strncasecmp(names, name, len) != 0 || (names[len] != ':' && names[len] != 0)) {
-        names = strchr(names, ':');
-        if (!names++)
+        const char *colon = strchr(names, ':');
+
+        if (!colon)
             return false;
+        names = colon + 1;
     }
     return true;
 }

@@ -310,7 +310,7 @@ def offer_to(world, name):
 
 def test_forged_answers_to_an_offer(world, door):
     """Another node's pending offer can't be answered, refused or ended from here, not even by who knows its SYN."""
-    began = time.monotonic()
+    began, since = time.monotonic(), len(world.ingress.json_lines())
     sock, asked, watch = offer_to(world, "pending")
     h = world.hostile
     for src in (asked.dst, h.v6):
@@ -322,7 +322,7 @@ def test_forged_answers_to_an_offer(world, door):
     with sock, watch.socket:
         client = "%s:%d" % sock.getsockname()
         assert visitor.verdict(sock) is CLOSED
-    line = world.ingress.access(client=client)
+    line = world.ingress.access(since=since, client=client)
     assert (line["reason"], line["node"]) == ("node_unreachable", "pending")
     assert time.monotonic() - began > OFFER_TIMEOUT_S - 0.5, "it was ended early"
 

@@ -180,6 +180,7 @@ def test_stream(world, name):
     """Bytes before and behind the 101 are told apart, whatever segments they share, and come exactly once."""
     early = STREAMS[name][1]
     said = b"the visitor's own bytes\n" * 1000
+    since = len(world.ingress.json_lines())
     with visitor.connect(world.raw_ports[name]) as sock:
         sender = threading.Thread(target=lambda: (sock.sendall(said), sock.shutdown(visitor.socket.SHUT_WR)))
         sender.start()
@@ -187,7 +188,7 @@ def test_stream(world, name):
         sender.join()
         client = "%s:%d" % sock.getsockname()
     assert got == early + said
-    line = world.ingress.access(client=client)
+    line = world.ingress.access(since=since, client=client)
     assert (line["reason"], line["bytes_up"], line["bytes_down"]) == ("ok", len(said), len(got))
     if name != "unasked":
         assert not world.fakes[name].events("early")

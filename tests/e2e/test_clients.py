@@ -97,11 +97,12 @@ def test_names_are_found_whatever_their_case(world, website, authority):
 
 
 def test_access_log_tells_the_story(world, website, authority):
+    since = len(world.ingress.json_lines())
     with visitor.tls_connect(world.ingress.port, "site.test", authority, source="127.4.5.6") as tls:
         client = "127.4.5.6:%d" % tls.getsockname()[1]
         tls.sendall(visitor.request("site.test"))
         visitor.read_all(tls)
-    line = world.ingress.access(client=client)
+    line = world.ingress.access(since=since, client=client)
     assert line["name"] == "site.test" and line["reason"] == "ok"
     assert line["target"] == "site.test:443"
     assert line["node"] == "home"

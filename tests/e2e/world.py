@@ -93,19 +93,21 @@ class Ingress(Process):
         self.wait_log(rf" reload .*event={expect}", since=mark)
         return self.log(mark)
 
-    def access(self, timeout=10, **fields):
-        """The first access line with these values; it comes when a stream has ended."""
+    def access(self, timeout=10, since=0, **fields):
+        """The first access line with these values; it comes when a stream has ended. since: after so many lines, for a
+        client's port is soon another visitor's."""
         def found():
-            return next((line for line in self.json_lines()
+            return next((line for line in self.json_lines()[since:]
                          if all(line.get(k) == v for k, v in fields.items())), None)
         return wait_for(f"{self.name}: access line with {fields}", found, timeout)
 
     def refuses(self, data, port=None, half_close=False):
         """Send bytes as a visitor's first: the visitor's verdict, and what the access log says of this very visitor."""
+        since = len(self.json_lines())
         with visitor.connect(port or self.port) as sock:
             client = "%s:%d" % sock.getsockname()
             answer = visitor.knock(sock, data, half_close)
-        return answer, self.access(client=client)
+        return answer, self.access(since=since, client=client)
 
 
 class Node(Process):

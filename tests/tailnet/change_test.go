@@ -211,6 +211,7 @@ func testOwnKeyEnds(t *testing.T, c coordination) {
 	before := w.ownKey(t)
 	w.expire(t, ingressHost)
 	lab.Eventually(t, "the ingress has another key", joining, func() bool { return w.ownKey(t) != before })
+	w.retire(t)
 	w.awaitServed(t, public("web"), joining)
 	if !strings.Contains(w.keys(t), "previous "+strings.TrimPrefix(before, "node ")) {
 		t.Error("the key before is not kept")

@@ -23,6 +23,7 @@ type coordination interface {
 	approve(t testing.TB, url string, user string)
 	remove(t testing.TB, host string)
 	expire(t testing.TB, host string) // the node's key ends now
+	retire(t testing.TB)              // the node that had it has another: a server that keeps both forgets the old one
 	away()                            // it is gone, and what it knows is kept
 	back(t testing.TB)                // and it is there again
 }

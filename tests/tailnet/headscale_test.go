@@ -159,6 +159,8 @@ func (h *headscale) expire(t testing.TB, host string) {
 	h.run(t, "nodes", "expire", "--identifier", h.id(t, host))
 }
 
+func (h *headscale) retire(testing.TB) {}
+
 func (h *headscale) away() {
 	h.cmd.Process.Signal(syscall.SIGTERM)
 	ended := make(chan struct{})

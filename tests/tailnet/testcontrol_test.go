@@ -1,6 +1,7 @@
 package tailnet
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ type testcontrol struct {
 	*lab.Control
 	regions []*lab.Region
 	users   map[string]tailcfg.UserID // by the names that scenarios use
+	expired *tailcfg.Node             // as it was
 }
 
 // What nodes may funnel; the same as in the manual.
@@ -92,10 +94,22 @@ func (c *testcontrol) remove(t testing.TB, host string) {
 func (c *testcontrol) expire(t testing.TB, host string) {
 	t.Helper()
 	now, node := time.Now(), c.node(t, host).Clone()
+	c.expired = c.node(t, host)
 	node.KeyExpiry = now.Add(-time.Minute)
 	if !c.AddRawMapResponse(node.Key, &tailcfg.MapResponse{Node: node, ControlTime: &now}) {
 		t.Fatalf("%s does not listen to control", host)
 	}
+}
+
+// retire makes another node of the old key's entry. testcontrol lists it beside the new key's, under the same ID, in the order of a
+// Go map; a node that takes the later one for true does not know the new key.
+func (c *testcontrol) retire(t testing.TB) {
+	t.Helper()
+	former := c.expired.Clone()
+	former.ID, former.StableID, former.Name = former.ID+1000, "FORMER", "former."+lab.Domain+"."
+	former.Addresses = []netip.Prefix{netip.MustParsePrefix("100.64.200.1/32")}
+	former.AllowedIPs = former.Addresses
+	c.UpdateNode(former)
 }
 
 func (c *testcontrol) away()             { c.Door.Shut() }
