@@ -85,12 +85,9 @@ func testRestart(t *testing.T, c coordination) {
 
 // TestColdStart restarts the ingress while the coordination server is away: nodes are served as before, within a second,
 // directly or over DERP. When the server is back, so is what is new.
-func TestColdStart(t *testing.T) { each(t, testColdStart) }
+func TestColdStart(t *testing.T) { eachOfOurs(t, testColdStart) }
 
 func testColdStart(t *testing.T, c coordination) {
-	if peer {
-		t.Skip("the tsnet ingress waits for its server")
-	}
 	w := newWorld(t, c, map[string]any{"transport": "tcp"}) // rows are what they are at once
 	w.join(t)
 	far := w.newTailscaled()
@@ -198,12 +195,9 @@ func testKeyRotates(t *testing.T, c coordination) {
 }
 
 // TestOwnKeyEnds has the coordination server call the ingress's own key expired: it exchanges it by its auth key, and serves on.
-func TestOwnKeyEnds(t *testing.T) { each(t, testOwnKeyEnds) }
+func TestOwnKeyEnds(t *testing.T) { eachOfOurs(t, testOwnKeyEnds) }
 
 func testOwnKeyEnds(t *testing.T, c coordination) {
-	if peer {
-		t.Skip("its keys are elsewhere")
-	}
 	w := newWorld(t, c, nil)
 	w.join(t)
 	w.serveEcho(t, w.addNode(t, "web", alice, w.newTailscaled()))
@@ -243,7 +237,7 @@ func (w *world) ownKey(t testing.TB) string {
 func TestEphemeral(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("HEADSCALE") == "" {
-		t.Skip("testcontrol forgets nobody; HEADSCALE names no binary")
+		t.Skip("testcontrol forgets nobody") // tests/run.sh says what HEADSCALE leaves out
 	}
 	h := newHeadscale(t, lab.NewRegion(t, 1))
 	w := newWorld(t, h, map[string]any{"ephemeral": true})

@@ -14,12 +14,9 @@ import (
 
 // TestNothingOpens is a node of the tailnet that tries to open something towards the ingress, which serves it meanwhile and
 // whose coordination server allows everything to everybody.
-func TestNothingOpens(t *testing.T) { each(t, testNothingOpens) }
+func TestNothingOpens(t *testing.T) { eachOfOurs(t, testNothingOpens) }
 
 func testNothingOpens(t *testing.T, c coordination) {
-	if peer {
-		t.Skip("tsnet answers pings")
-	}
 	w := newWorld(t, c, nil)
 	w.join(t)
 	w.serveEcho(t, w.addNode(t, "web", alice, w.newTailscaled()))

@@ -37,6 +37,14 @@ func each(t *testing.T, scenario func(*testing.T, coordination)) {
 	})
 }
 
+// eachOfOurs is for what the ingress in Go does in a way of its own.
+func eachOfOurs(t *testing.T, scenario func(*testing.T, coordination)) {
+	if peer {
+		lab.NotTested(t, "the ingress in Go does that in a way of its own")
+	}
+	each(t, scenario)
+}
+
 // alone does so while no other scenario runs.
 func alone(t *testing.T, scenario func(*testing.T, coordination)) {
 	t.Run("testcontrol", func(t *testing.T) { scenario(t, newTestcontrol(t, lab.NewRegion(t, 1))) })

@@ -30,12 +30,9 @@ func testLogin(t *testing.T, c coordination) {
 
 // TestStatus is what the operator sees: who the source is, the relays, how each node is reached; and what is wrong, when the
 // coordination server is away.
-func TestStatus(t *testing.T) { each(t, testStatus) }
+func TestStatus(t *testing.T) { eachOfOurs(t, testStatus) }
 
 func testStatus(t *testing.T, c coordination) {
-	if peer {
-		t.Skip("it has none")
-	}
 	w := newWorld(t, c, nil)
 	w.join(t)
 	web := w.addNode(t, "web", alice, w.newTailscaled())
