@@ -109,16 +109,14 @@ static bool read_lines(struct address_book *b, char *text)
 
 static void read_file(struct address_book *b)
 {
-    char *text = malloc(FILE_BYTES + 1); /* pages that are not written to cost nothing */
-    int n = text ? statefile_read(b->dir, FILE_NAME, text, FILE_BYTES) : ERR_NOMEM;
+    size_t len;
+    int rc;
+    char *text = statefile_load(b->dir, FILE_NAME, FILE_BYTES, &len, &rc);
 
-    if (n >= 0) {
-        text[n] = 0;
-        if (!read_lines(b, text))
-            n = ERR_INVALID;
-    }
-    if (n < 0 && n != -ENOENT)
-        log_warn("session", "event=endpoints_ignored state_dir=\"%s\" error=\"%s\"", b->dir, err_str(n));
+    if (text && !read_lines(b, text))
+        rc = ERR_INVALID;
+    if (rc != 0 && rc != -ENOENT)
+        log_warn("session", "event=endpoints_ignored state_dir=\"%s\" error=\"%s\"", b->dir, err_str(rc));
     free(text);
 }
 

@@ -29,11 +29,11 @@ static const struct line lines[] = {
 };
 #define LINES (sizeof(lines) / sizeof(lines[0]))
 
-static bool folder(const char *state_dir, char *out, size_t cap)
+bool tailnet_keys_folder(const char *state_dir, char out[TAILNET_KEYS_PATH])
 {
-    int n = snprintf(out, cap, "%s/tailnet", state_dir);
+    int n = snprintf(out, TAILNET_KEYS_PATH, "%s/tailnet", state_dir);
 
-    return n > 0 && (size_t)n < cap;
+    return n > 0 && n < TAILNET_KEYS_PATH;
 }
 
 /* read_line - false: not one of ours */
@@ -67,12 +67,12 @@ static int read_text(const char *text, size_t len, struct control_keys *out)
 
 int tailnet_keys_read(const char *state_dir, struct rng *rng, struct control_keys *out)
 {
-    char dir[4096], text[TEXT_MAX];
+    char dir[TAILNET_KEYS_PATH], text[TEXT_MAX];
     int rc = -ENOENT;
 
     *out = (struct control_keys){0};
     if (*state_dir) {
-        if (!folder(state_dir, dir, sizeof(dir)))
+        if (!tailnet_keys_folder(state_dir, dir))
             return -ENAMETOOLONG;
         if (mkdirat(AT_FDCWD, dir, 0700) != 0 && errno != EEXIST)
             return -errno;
@@ -94,12 +94,12 @@ int tailnet_keys_read(const char *state_dir, struct rng *rng, struct control_key
 
 int tailnet_keys_write(const char *state_dir, const struct control_keys *keys)
 {
-    char dir[4096], text[TEXT_MAX];
+    char dir[TAILNET_KEYS_PATH], text[TEXT_MAX];
     int at = 0;
 
     if (!*state_dir)
         return 0;
-    if (!folder(state_dir, dir, sizeof(dir)))
+    if (!tailnet_keys_folder(state_dir, dir))
         return -ENAMETOOLONG;
     for (size_t i = 0; i < LINES; i++) {
         const uint8_t *key = (const uint8_t *)keys + lines[i].offset;

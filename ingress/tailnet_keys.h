@@ -6,6 +6,10 @@
 
 #include "common/tailnet/control.h"
 
+/* tailnet_keys_folder - of all that is kept of a tailnet. False: its path is too long. */
+#define TAILNET_KEYS_PATH 4096
+bool tailnet_keys_folder(const char *state_dir, char out[TAILNET_KEYS_PATH]);
+
 /* tailnet_keys_read - what is kept in state_dir/tailnet, which is made where it is missing; where there is no file, a new
  * machine key and no node key. A disco key is made where none is kept: peers that hear nothing from the server know us by
  * the one we had. state_dir "": likewise, and nothing will be kept.

@@ -1,78 +1,35 @@
 #include "ingress/tailnet_map.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
+#include "common/net/statefile.h"
+#include "ingress/tailnet_keys.h"
 
 #define FILE_NAME "map"
-#define FILE_NEW  ".map.new"
 #define A_STEP    300 /* nodes: about 2 ms */
-
-static int open_folder(const char *state_dir)
-{
-    char dir[4096];
-    int n = snprintf(dir, sizeof(dir), "%s/tailnet", state_dir);
-
-    if (n < 0 || (size_t)n >= sizeof(dir))
-        return -ENAMETOOLONG;
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    return fd < 0 ? -errno : fd;
-}
 
 /* ---- reading ---- */
 
-static char *read_whole(int fd, size_t *len)
-{
-    struct stat st;
-    size_t size = fstat(fd, &st) == 0 && st.st_size > 0 && (size_t)st.st_size <= TAILNET_MAP_BYTES_MAX ? (size_t)st.st_size : 0;
-    char *text = size ? malloc(size) : NULL;
-
-    *len = 0;
-    while (text && *len < size) {
-        ssize_t n = read(fd, text + *len, size - *len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        *len += (size_t)n;
-    }
-    if (text && *len == size)
-        return text;
-    free(text);
-    return NULL;
-}
-
 char *tailnet_map_read(const char *state_dir, const char *server, size_t *len, int *rc)
 {
-    int dir = open_folder(state_dir);
-    int fd = dir < 0 ? -1 : openat(dir, FILE_NAME, O_RDONLY | O_CLOEXEC);
+    char dir[TAILNET_KEYS_PATH];
     size_t line = strlen(server) + 1;
+    char *text = NULL;
 
-    *rc = dir < 0 ? dir : fd < 0 ? -errno : 0;
+    *rc = -ENAMETOOLONG;
+    if (tailnet_keys_folder(state_dir, dir))
+        text = statefile_load(dir, FILE_NAME, TAILNET_MAP_BYTES_MAX, len, rc);
     *rc = *rc == -ENOENT ? 0 : *rc;
-    if (dir >= 0)
-        close(dir);
-    if (fd < 0)
+    if (!text)
         return NULL;
-    char *text = read_whole(fd, len);
-
-    close(fd);
-    if (!text) {
-        *rc = ERR_INVALID;
-        return NULL;
-    }
     if (*len <= line || memcmp(text, server, line - 1) != 0 || text[line - 1] != '\n') {
         free(text);
         return NULL;
@@ -85,8 +42,10 @@ char *tailnet_map_read(const char *state_dir, const char *server, size_t *len, i
 /* ---- writing ---- */
 
 struct tailnet_map_writer {
-    int dir;
-    FILE *file;
+    char dir[TAILNET_KEYS_PATH];
+    FILE *file; /* in memory: text, once it is closed */
+    char *text;
+    size_t len;
     int64_t *ids;
     size_t count, room, at;
     bool (*want)(const struct netmap_node *node, void *ctx);
@@ -161,7 +120,7 @@ static void write_json(struct tailnet_map_writer *w, json_t *value)
     if (!value)
         w->rc = ERR_NOMEM;
     else if (json_dumpf(value, w->file, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
-        w->rc = -EIO;
+        w->rc = ERR_NOMEM;
     json_decref(value);
 }
 
@@ -220,18 +179,17 @@ struct tailnet_map_writer *tailnet_map_begin(const char *state_dir, const char *
     w->first = true;
     w->want = want;
     w->ctx = ctx;
-    w->dir = open_folder(state_dir);
-    int fd = w->dir < 0 ? -1 : openat(w->dir, FILE_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-    *rc = w->dir < 0 ? w->dir : fd < 0 ? -errno : 0;
-    w->file = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!w->file) {
-        *rc = *rc ? *rc : ERR_NOMEM;
-        if (fd >= 0)
-            close(fd);
+    if (!tailnet_keys_folder(state_dir, w->dir)) {
+        *rc = -ENAMETOOLONG;
         tailnet_map_free(w);
         return NULL;
     }
+    w->file = open_memstream(&w->text, &w->len);
+    if (!w->file) {
+        tailnet_map_free(w);
+        return NULL;
+    }
+    *rc = 0;
     write_head(w, server, map);
     netmap_each_peer(map, add_wanted, w);
     return w;
@@ -242,11 +200,20 @@ static void *sync_file(void *arg)
 {
     struct tailnet_map_writer *w = arg;
 
-    if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0 || renameat(w->dir, FILE_NEW, w->dir, FILE_NAME) != 0 ||
-        fsync(w->dir) != 0)
-        w->rc = -errno;
+    w->rc = statefile_write(w->dir, FILE_NAME, w->text, w->len);
     atomic_store(&w->synced, true);
     return NULL;
+}
+
+/* false: out of memory */
+static bool close_text(struct tailnet_map_writer *w)
+{
+    fputs("]}", w->file);
+    bool good = !ferror(w->file);
+
+    good = fclose(w->file) == 0 && good;
+    w->file = NULL;
+    return good;
 }
 
 bool tailnet_map_step(struct tailnet_map_writer *w, const struct netmap *map, int *rc)
@@ -263,9 +230,8 @@ bool tailnet_map_step(struct tailnet_map_writer *w, const struct netmap *map, in
     }
     if (w->at < w->count && w->rc == 0)
         return true;
-    fputs("]}", w->file);
-    if (w->rc == 0 && ferror(w->file))
-        w->rc = -EIO;
+    if (w->rc == 0 && !close_text(w))
+        w->rc = ERR_NOMEM;
     int err = w->rc ? 0 : pthread_create(&w->thread, NULL, sync_file, w);
 
     w->syncing = w->rc == 0 && err == 0;
@@ -286,10 +252,7 @@ void tailnet_map_free(struct tailnet_map_writer *w)
         pthread_join(w->thread, NULL);
     if (w->file)
         fclose(w->file);
-    if (w->dir >= 0) {
-        unlinkat(w->dir, FILE_NEW, 0); /* there is none any more if all went well */
-        close(w->dir);
-    }
+    free(w->text);
     free(w->ids);
     free(w);
 }

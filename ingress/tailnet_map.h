@@ -3,8 +3,8 @@
  *      the server's URL          a line; what another server said is not taken up
  *      a map stream's first frame: ourselves, the relays, and of the nodes that may be funnelled how they are reached
  *
- * Which nodes those are and what they may be offered is kept apart, by the map of nodes (feed_store.h). The file is
- * written some nodes a call, beside the old one, then synced and renamed on a thread of its own. */
+ * Which nodes those are and what they may be offered is kept apart, by the map of nodes (feed_store.h). The text is
+ * made some nodes a call, and written (statefile.h) on a thread of its own. */
 #ifndef INGRESS_TAILNET_MAP_H
 #define INGRESS_TAILNET_MAP_H
 
@@ -21,7 +21,7 @@ char *tailnet_map_read(const char *state_dir, const char *server, size_t *len, i
 
 struct tailnet_map_writer;
 
-/* tailnet_map_begin - write the map anew. want: which nodes. NULL: out of memory, or -errno in *rc. */
+/* tailnet_map_begin - write the map anew. want: which nodes. NULL: ERR_NOMEM or -errno in *rc. */
 struct tailnet_map_writer *tailnet_map_begin(const char *state_dir, const char *server, const struct netmap *map,
                                              bool (*want)(const struct netmap_node *node, void *ctx), void *ctx, int *rc);
 

@@ -5,6 +5,8 @@
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
@@ -50,24 +52,59 @@ static int open_dir(const char *dir)
     return fd < 0 ? -errno : fd;
 }
 
-int statefile_read(const char *dir, const char *name, void *out, size_t cap)
+static int open_file(const char *dir, const char *name)
 {
     int at = open_dir(dir);
 
     if (at < 0)
         return at;
-    int fd = openat(at, name, O_RDONLY | O_CLOEXEC), rc = fd < 0 ? -errno : 0;
+    int fd = openat(at, name, O_RDONLY | O_CLOEXEC), rc = fd < 0 ? -errno : fd;
 
     close(at);
-    if (fd < 0)
-        return rc;
-    rc = read_all(fd, out, cap);
+    return rc;
+}
+
+/* at most cap bytes, and ERR_TOO_LARGE if there are more */
+static int read_most(int fd, void *out, size_t cap)
+{
+    int rc = read_all(fd, out, cap);
     uint8_t more;
 
-    if (rc == (int)cap && read_all(fd, &more, 1) > 0)
-        rc = ERR_TOO_LARGE;
+    return rc == (int)cap && read_all(fd, &more, 1) > 0 ? ERR_TOO_LARGE : rc;
+}
+
+int statefile_read(const char *dir, const char *name, void *out, size_t cap)
+{
+    int fd = open_file(dir, name);
+
+    if (fd < 0)
+        return fd;
+    int rc = read_most(fd, out, cap);
+
     close(fd);
     return rc;
+}
+
+char *statefile_load(const char *dir, const char *name, size_t max, size_t *len, int *rc)
+{
+    int fd = open_file(dir, name);
+    struct stat st;
+
+    *rc = fd < 0 ? fd : fstat(fd, &st) != 0 ? -errno : (uint64_t)st.st_size > max ? ERR_TOO_LARGE : 0;
+    char *text = *rc == 0 ? malloc((size_t)st.st_size + 1) : NULL;
+
+    if (*rc == 0)
+        *rc = text ? read_most(fd, text, (size_t)st.st_size) : ERR_NOMEM;
+    if (fd >= 0)
+        close(fd);
+    if (*rc < 0) {
+        free(text);
+        return NULL;
+    }
+    *len = (size_t)*rc;
+    text[*len] = 0;
+    *rc = 0;
+    return text;
 }
 
 int statefile_write(const char *dir, const char *name, const void *data, size_t len)

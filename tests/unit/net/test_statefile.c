@@ -44,6 +44,8 @@ static void test_file(void **state)
 {
     char got[8], path[64];
     struct stat st;
+    size_t len;
+    int rc;
 
     (void)state;
     assert_int_equal(statefile_read(dir, "a", got, sizeof(got)), -ENOENT);
@@ -53,6 +55,12 @@ static void test_file(void **state)
     assert_memory_equal(got, "next", 4);
     assert_int_equal(statefile_read(dir, "a", got, 4), 4);
     assert_int_equal(statefile_read(dir, "a", got, 3), ERR_TOO_LARGE);
+    char *all = statefile_load(dir, "a", 4, &len, &rc);
+
+    assert_true(all && len == 4 && rc == 0 && strcmp(all, "next") == 0);
+    free(all);
+    assert_true(!statefile_load(dir, "a", 3, &len, &rc) && rc == ERR_TOO_LARGE);
+    assert_true(!statefile_load(dir, "b", 3, &len, &rc) && rc == -ENOENT);
     snprintf(path, sizeof(path), "%s/a", dir);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
