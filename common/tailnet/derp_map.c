@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/crypto/key.h"
+
 #define PIN "sha256-raw:"
 
 const struct derp_region *derp_map_region(const struct derp_map *map, uint16_t id)
@@ -13,28 +15,13 @@ const struct derp_region *derp_map_region(const struct derp_map *map, uint16_t i
     return NULL;
 }
 
-static int hex_digit(char c)
-{
-    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-    const char *at = c ? strchr(digits, c) : NULL;
-
-    return at ? (int)((at - digits) % 16) : -1;
-}
-
 enum derp_pin derp_node_pin(const struct derp_node *node, uint8_t out[DERP_PIN_BYTES])
 {
-    const char *at = node->cert_name + strlen(PIN);
+    const char *hex = node->cert_name + strlen(PIN);
 
     if (strncmp(node->cert_name, PIN, strlen(PIN)) != 0)
         return DERP_PIN_NONE;
-    if (strlen(at) != 2 * DERP_PIN_BYTES)
-        return DERP_PIN_BAD;
-    for (size_t i = 0; i < DERP_PIN_BYTES; i++, at += 2) {
-        if (hex_digit(at[0]) < 0 || hex_digit(at[1]) < 0)
-            return DERP_PIN_BAD;
-        out[i] = (uint8_t)(hex_digit(at[0]) << 4 | hex_digit(at[1]));
-    }
-    return DERP_PIN_SET;
+    return strlen(hex) == 2 * DERP_PIN_BYTES && key_parse(hex, strlen(hex), out) ? DERP_PIN_SET : DERP_PIN_BAD;
 }
 
 static void region_deinit(struct derp_region *region)
