@@ -105,9 +105,14 @@ static void post_ask(struct underlay *u)
         u->ask_due |= !mailbox_try(u->config.workers->list[i].mailbox, MAIL_ASK, NULL); /* once more with a later turn */
 }
 
-/* An initiation found no relay, and WireGuard would wait five seconds for its answer. */
-static void post_lost(struct underlay *u, const uint8_t key[PATHS_KEY_BYTES])
+/* Of an initiation that no relay took WireGuard would wait five seconds for the answer. */
+static void post_lost(void *ctx, const uint8_t key[PATHS_KEY_BYTES], const uint8_t *packet, size_t len)
 {
+    const struct underlay *u = ctx;
+    uint32_t index;
+
+    if (datagram_kind(packet, len) != DATAGRAM_WIREGUARD || wg_datagram_index(packet, len, &index))
+        return;
     for (unsigned i = 0; i < u->config.workers->count; i++) {
         struct sending_mail *mail = calloc(1, sizeof(*mail));
 
@@ -503,12 +508,7 @@ void underlay_datagram(struct underlay *u, struct datagram_mail *mail, ts_t now)
 
 void underlay_relay(struct underlay *u, struct datagram_mail *mail, ts_t now)
 {
-    uint32_t index;
-    bool sent = derps_send(u->derps, &mail->from, mail->bytes, mail->len, now);
-
-    u->relayed_out += sent;
-    if (!sent && !wg_datagram_index(mail->bytes, mail->len, &index))
-        post_lost(u, mail->from.key);
+    u->relayed_out += derps_send(u->derps, &mail->from, mail->bytes, mail->len, now);
     free(mail);
 }
 
@@ -664,7 +664,7 @@ struct underlay *underlay_new(const struct underlay_config *config, ts_t now)
         return NULL;
     }
     const struct derps_config derps = {
-        .rng = config->rng, .node_private = config->node_private, .node_public = u->node_public};
+        .rng = config->rng, .node_private = config->node_private, .node_public = u->node_public, .lost = post_lost, .ctx = u};
 
     u->paths = make_paths(u);
     u->config.disco_private = NULL;

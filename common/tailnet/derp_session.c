@@ -48,7 +48,6 @@ struct derp_session {
     ts_t opened_at, heard_at;
     uint64_t bytes_per_s, bytes_burst; /* of frames; 0: as many as we like */
     ts_t rate_full_at;
-    uint64_t dropped;
 };
 
 /* ---- queues ---- */
@@ -152,11 +151,6 @@ bool derp_session_up(const struct derp_session *s)
     return s->state == STATE_UP;
 }
 
-uint64_t derp_session_dropped(const struct derp_session *s)
-{
-    return s->dropped;
-}
-
 /* ---- what we say ---- */
 
 static void say_preferred(struct derp_session *s)
@@ -201,13 +195,24 @@ bool derp_session_send(struct derp_session *s, const uint8_t key[DERP_KEY_BYTES]
 
     if (s->state != STATE_FAILED && len <= DERP_PACKET_MAX && rate_take(s, DERP_SEND_HEADER + len, now))
         room = queue_room(&s->packets, DERP_SEND_HEADER + len);
-    if (!room) {
-        s->dropped++;
+    if (!room)
         return false;
-    }
     derp_send_header_put(room, key, len);
     memcpy(room + DERP_SEND_HEADER, packet, len);
     return true;
+}
+
+void derp_session_unsent(const struct derp_session *s, derp_packet_fn *fn, void *ctx)
+{
+    size_t body;
+
+    for (size_t at = s->packet_left; at < s->packets.len; at += DERP_FRAME_HEADER + body) {
+        const uint8_t *frame = s->packets.bytes + s->packets.first + at;
+        uint8_t type;
+
+        derp_frame_header_get(frame, &type, &body);
+        fn(ctx, frame + DERP_FRAME_HEADER, frame + DERP_SEND_HEADER, body - DERP_KEY_BYTES);
+    }
 }
 
 /* how much of the packets may go: once begun, a frame goes to its end */

@@ -51,6 +51,9 @@ struct derp_event {
     char text[DERP_TEXT_MAX];
 };
 
+/* a packet for a node; borrowed for the call */
+typedef void derp_packet_fn(void *ctx, const uint8_t key[DERP_KEY_BYTES], const uint8_t *packet, size_t len);
+
 /* derp_session_new - the stream is about to be open: the login's time begins. NULL: out of memory. */
 struct derp_session *derp_session_new(const struct derp_session_config *config, ts_t now);
 void derp_session_free(struct derp_session *session); /* wipes; NULL allowed */
@@ -63,6 +66,8 @@ size_t derp_session_input(struct derp_session *session, const uint8_t *data, siz
 /* derp_session_send - a packet for that node. False: dropped (no room, too large, over the rate, failed). */
 bool derp_session_send(struct derp_session *session, const uint8_t key[DERP_KEY_BYTES], const uint8_t *packet, size_t len,
                        ts_t now);
+/* derp_session_unsent - those that wait, and of which nothing was taken yet. */
+void derp_session_unsent(const struct derp_session *session, derp_packet_fn *fn, void *ctx);
 /* derp_session_prefer - whether this is our home. */
 void derp_session_prefer(struct derp_session *session, bool home);
 
@@ -74,8 +79,7 @@ void derp_session_sent(struct derp_session *session, size_t len);
 ts_t derp_session_deadline(const struct derp_session *session);
 void derp_session_expire(struct derp_session *session, struct derp_event *event, ts_t now);
 
-/* derp_session_up - logged in, and not failed. derp_session_dropped - packets that were not sent. */
+/* derp_session_up - logged in, and not failed. */
 bool derp_session_up(const struct derp_session *session);
-uint64_t derp_session_dropped(const struct derp_session *session);
 
 #endif

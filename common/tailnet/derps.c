@@ -62,10 +62,18 @@ static bool wanted(const struct derps *d, const struct region *r, ts_t now)
 
 /* ---- one connection ---- */
 
+static void lose(void *ctx, const uint8_t key[DERP_KEY_BYTES], const uint8_t *packet, size_t len)
+{
+    struct derps *d = ctx;
+
+    d->dropped++;
+    d->config.lost(d->config.ctx, key, packet, len);
+}
+
 static void drop_session(struct derps *d, struct region *r)
 {
     if (r->session)
-        d->dropped += derp_session_dropped(r->session);
+        derp_session_unsent(r->session, lose, d);
     derp_session_free(r->session);
     r->session = NULL;
     r->open_due = false;
@@ -302,11 +310,10 @@ bool derps_send(struct derps *d, const struct endpoint *to, const uint8_t *packe
         r->used_at = now;
         ensure(d, r, now);
     }
-    if (!r || !r->session) {
-        d->dropped++;
-        return false;
-    }
-    return derp_session_send(r->session, to->key, packet, len, now);
+    if (r && r->session && derp_session_send(r->session, to->key, packet, len, now))
+        return true;
+    lose(d, to->key, packet, len);
+    return false;
 }
 
 void derps_heard(struct derps *d, uint16_t region, ts_t now)
@@ -496,7 +503,6 @@ void derps_stats(const struct derps *d, struct derps_stats *out)
 
         out->regions += r->nodes_count > 0;
         out->up += is_up(r);
-        out->dropped += r->session ? derp_session_dropped(r->session) : 0;
     }
 }
 

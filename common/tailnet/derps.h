@@ -30,6 +30,8 @@ struct derps_config {
     struct rng *rng;             /* borrowed for its life, as are the keys */
     const uint8_t *node_private;
     const uint8_t *node_public;
+    derp_packet_fn *lost; /* a packet that no relay took: dropped by derps_send, or while it waited. Called from inside */
+    void *ctx;
 };
 
 struct derps *derps_new(const struct derps_config *config); /* NULL: out of memory */

@@ -17,7 +17,17 @@ struct world {
     unsigned opened[3]; /* streams asked for, by node */
     unsigned closed;
     bool open[3]; /* by region */
+    char lost[64]; /* what came back, one behind the other */
 };
+
+static void lose(void *ctx, const uint8_t key[DERP_KEY_BYTES], const uint8_t *packet, size_t len)
+{
+    struct world *w = ctx;
+
+    assert_memory_equal(key, w->peer, DERP_KEY_BYTES);
+    assert_true(strlen(w->lost) + len < sizeof(w->lost));
+    strncat(w->lost, (const char *)packet, len);
+}
 
 static struct world *open_world(void)
 {
@@ -39,7 +49,7 @@ static struct world *open_world(void)
     w->regions[1] = (struct derp_region){.id = 2, .nodes = &w->nodes[2], .nodes_count = 1};
     w->map = (struct derp_map){w->regions, 2};
     const struct derps_config config = {
-        .rng = &w->rng, .node_private = w->node_private, .node_public = w->node_public};
+        .rng = &w->rng, .node_private = w->node_private, .node_public = w->node_public, .lost = lose, .ctx = w};
 
     w->derps = derps_new(&config);
     assert_non_null(w->derps);
@@ -254,12 +264,46 @@ static void test_map(void **state)
     close_world(w);
 }
 
+/* what waits for a connection that is refused, and what finds no room or region, comes back; what was taken does not */
+static void test_lost(void **state)
+{
+    (void)state;
+    struct world *w = open_world();
+    struct endpoint to = endpoint_derp(w->peer, 2), nowhere = endpoint_derp(w->peer, 9);
+    struct derps_stats stats;
+    uint8_t said[4096];
+    size_t len;
+
+    assert_false(derps_send(w->derps, &nowhere, (const uint8_t *)"a ", 2, w->now));
+    assert_string_equal(w->lost, "a ");
+    assert_true(derps_send(w->derps, &to, (const uint8_t *)"b ", 2, w->now));
+    assert_true(derps_send(w->derps, &to, (const uint8_t *)"c ", 2, w->now));
+    act(w);
+    assert_string_equal(w->lost, "a ");
+    derps_closed(w->derps, 2, w->now);
+    assert_string_equal(w->lost, "a b c ");
+    w->now = derps_deadline(w->derps, w->now);
+    expire(w);
+    log_in(w, 2);
+    pull(w, 2, said, sizeof(said));
+    assert_true(derps_send(w->derps, &to, (const uint8_t *)"d ", 2, w->now));
+    assert_true(derps_send(w->derps, &to, (const uint8_t *)"e ", 2, w->now));
+    assert_non_null(derps_output(w->derps, 2, &len));
+    derps_sent(w->derps, 2, len - 1 - (DERP_SEND_HEADER + 2)); /* all but the last byte of d */
+    derps_closed(w->derps, 2, w->now);
+    assert_string_equal(w->lost, "a b c e ");
+    derps_stats(w->derps, &stats);
+    assert_int_equal(stats.dropped, 4);
+    close_world(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_home_and_others),
         cmocka_unit_test(test_again),
         cmocka_unit_test(test_map),
+        cmocka_unit_test(test_lost),
     };
 
     return crypto_init() != 0 || cmocka_run_group_tests(tests, NULL, NULL);
