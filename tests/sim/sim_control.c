@@ -27,6 +27,7 @@
 #include "common/crypto/key.h"
 #include "common/tailnet/control.h"
 #include "common/tailnet/ts2021.h"
+#include "seeds.h"
 
 #define SEEDS_DEFAULT 60
 #define STORM         (900 * TS_S)
@@ -983,27 +984,17 @@ static void run(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    uint64_t first = 1, count = SEEDS_DEFAULT;
+    struct seeds seeds;
     unsigned connections = 0, frames = 0;
 
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--seed") == 0) {
-            first = strtoull(argv[i + 1], NULL, 0);
-            count = 1;
-        } else if (strcmp(argv[i], "--seeds") == 0) {
-            count = strtoull(argv[i + 1], NULL, 0);
-        }
-    }
-    if (argc % 2 == 0 || crypto_init() != 0) {
-        fprintf(stderr, "usage: sim_control [--seed S] [--seeds N]\n");
+    if (!seeds_read(&seeds, SEEDS_DEFAULT, argc, argv) || crypto_init() != 0)
         return 2;
-    }
     json_object_seed(1);
-    for (uint64_t seed = first; seed < first + count; seed++) {
+    for (uint64_t seed = seeds.first; seed < seeds.first + seeds.count; seed++) {
         run(seed);
         connections += w.connections;
         frames += w.frames;
     }
-    printf("sim_control: %llu seeds, %u connections, %u frames\n", (unsigned long long)count, connections, frames);
+    printf("sim_control: %llu seeds, %u connections, %u frames\n", (unsigned long long)seeds.count, connections, frames);
     return 0;
 }

@@ -7,7 +7,7 @@
  * (feed_map.h) and nothing of indexes, places, marks or slices. Whenever the map is at rest, both hold the same nodes
  * with the same rows, in the same order for every name, and the same rows wait.
  *
- * Usage: sim_feed [--seed S] [--seeds N] [--verbose]. The failing seed is printed; a seed always gives the same feed. */
+ * The failing seed is printed; a seed always gives the same feed. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "common/base/log.h"
 #include "common/base/rng.h"
 #include "ingress/feed/feed_map.h"
+#include "seeds.h"
 
 #define SEEDS_DEFAULT 300
 #define STEPS         400
@@ -564,23 +565,14 @@ static void quiet(enum log_level level, const char *area, const char *line, size
 
 int main(int argc, char **argv)
 {
-    uint64_t first = 1, count = SEEDS_DEFAULT;
+    struct seeds seeds;
 
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
-            first = strtoull(argv[++i], NULL, 0), count = 1;
-        else if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc)
-            count = strtoull(argv[++i], NULL, 0);
-        else if (strcmp(argv[i], "--verbose") == 0)
-            w.verbose = true;
-        else {
-            fprintf(stderr, "usage: sim_feed [--seed S] [--seeds N] [--verbose]\n");
-            return 2;
-        }
-    }
+    if (!seeds_read(&seeds, SEEDS_DEFAULT, argc, argv))
+        return 2;
+    w.verbose = seeds.one;
     log_init(quiet, NULL, LOG_INFO);
-    for (uint64_t seed = first; seed < first + count; seed++)
+    for (uint64_t seed = seeds.first; seed < seeds.first + seeds.count; seed++)
         run(seed);
-    printf("sim_feed: %" PRIu64 " feeds of %d steps, each like the model\n", count, STEPS);
+    printf("sim_feed: %" PRIu64 " feeds of %d steps, each like the model\n", seeds.count, STEPS);
     return 0;
 }

@@ -18,6 +18,7 @@
 #include "common/base/bug.h"
 #include "common/crypto/crypto.h"
 #include "ingress/feed/feed_session.h"
+#include "seeds.h"
 
 #define SEEDS_DEFAULT 2000
 #define NODES         11
@@ -625,23 +626,13 @@ static void run(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    uint64_t first = 1, count = SEEDS_DEFAULT;
+    struct seeds seeds;
 
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--seed") == 0) {
-            first = strtoull(argv[i + 1], NULL, 0);
-            count = 1;
-        } else if (strcmp(argv[i], "--seeds") == 0) {
-            count = strtoull(argv[i + 1], NULL, 0);
-        }
-    }
-    if (argc % 2 == 0 || crypto_init() != 0) {
-        fprintf(stderr, "usage: sim_feed_etcd [--seed S] [--seeds N]\n");
+    if (!seeds_read(&seeds, SEEDS_DEFAULT, argc, argv) || crypto_init() != 0)
         return 2;
-    }
-    for (uint64_t seed = first; seed < first + count; seed++)
+    for (uint64_t seed = seeds.first; seed < seeds.first + seeds.count; seed++)
         run(seed);
     free(w.stream);
-    printf("sim_feed_etcd: %" PRIu64 " seeds\n", count);
+    printf("sim_feed_etcd: %" PRIu64 " seeds\n", seeds.count);
     return 0;
 }

@@ -18,6 +18,7 @@
 #include "common/crypto/key.h"
 #include "common/tailnet/paths.h"
 #include "tests/sim/world.h"
+#include "seeds.h"
 
 #define SEEDS_DEFAULT 400
 #define STORM         (120 * TS_S)
@@ -622,27 +623,15 @@ static void run(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    uint64_t first = 1, count = SEEDS_DEFAULT;
+    struct seeds seeds;
 
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--seed") == 0) {
-            first = strtoull(argv[i + 1], NULL, 0);
-            count = 1;
-            verbose = true;
-        } else if (strcmp(argv[i], "--seeds") == 0) {
-            count = strtoull(argv[i + 1], NULL, 0);
-        } else if (strcmp(argv[i], "--first") == 0) {
-            first = strtoull(argv[i + 1], NULL, 0);
-        }
-    }
-    if (argc % 2 == 0 || crypto_init() != 0) {
-        fprintf(stderr, "usage: sim_paths [--seed S] [--first S] [--seeds N]\n");
+    if (!seeds_read(&seeds, SEEDS_DEFAULT, argc, argv) || crypto_init() != 0)
         return 2;
-    }
-    for (uint64_t seed = first; seed < first + count; seed++)
+    verbose = seeds.one;
+    for (uint64_t seed = seeds.first; seed < seeds.first + seeds.count; seed++)
         run(seed);
     paths_free(w.ends[0].paths);
     paths_free(w.ends[1].paths);
-    printf("sim_paths: %llu seeds\n", (unsigned long long)count);
+    printf("sim_paths: %llu seeds\n", (unsigned long long)seeds.count);
     return 0;
 }

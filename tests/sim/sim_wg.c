@@ -23,6 +23,7 @@
 #include "common/crypto/crypto.h"
 #include "common/crypto/key.h"
 #include "common/wg/wg_peer.h"
+#include "seeds.h"
 
 #define SEEDS_DEFAULT 150
 #define STORM         (1800 * TS_S)
@@ -501,22 +502,12 @@ static void run(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    uint64_t first = 1, count = SEEDS_DEFAULT;
+    struct seeds seeds;
 
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--seed") == 0) {
-            first = strtoull(argv[i + 1], NULL, 0);
-            count = 1;
-        } else if (strcmp(argv[i], "--seeds") == 0) {
-            count = strtoull(argv[i + 1], NULL, 0);
-        }
-    }
-    if (argc % 2 == 0 || crypto_init() != 0) {
-        fprintf(stderr, "usage: sim_wg [--seed S] [--seeds N]\n");
+    if (!seeds_read(&seeds, SEEDS_DEFAULT, argc, argv) || crypto_init() != 0)
         return 2;
-    }
-    for (uint64_t seed = first; seed < first + count; seed++)
+    for (uint64_t seed = seeds.first; seed < seeds.first + seeds.count; seed++)
         run(seed);
-    printf("sim_wg: %llu seeds\n", (unsigned long long)count);
+    printf("sim_wg: %llu seeds\n", (unsigned long long)seeds.count);
     return 0;
 }
