@@ -2,9 +2,8 @@
  * can call nodes behind NAT before they notice that it was away. SHELL, on the main thread.
  *
  * A text file, `endpoints`: one "id address:port" a line, then "end=" and their number; without that it was cut, and is
- * ignored. It is made in slices of the loop's turns and written on a thread, a while after something changed; nodes that left the
- * table are dropped with it. What it says is a hint: a node that does not
- * answer there is waited for as ever, and who answers must know the node's key. */
+ * ignored. It is made in slices of the loop's turns and written on a thread, a while after something changed; nodes that
+ * left the table are dropped with it. What it says is a hint: a node that does not answer there is waited for as ever, and who answers must know the node's key. */
 #ifndef INGRESS_ADDRESS_BOOK_H
 #define INGRESS_ADDRESS_BOOK_H
 

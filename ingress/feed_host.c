@@ -93,11 +93,16 @@ struct feed_host {
 
 /* ---- telling ---- */
 
+static void log_source(enum log_level level, enum feed_source_state state, const char *where, const char *error)
+{
+    log_at(level, "feed", "event=source state=%s where=\"%s\"%s%s%s", feed_source_state_name(state), where,
+           *error ? " error=\"" : "", error, *error ? "\"" : "");
+}
+
 static void say(struct feed_host *h, enum feed_source_state state, const char *error)
 {
     if (h->status.state != state || strcmp(h->status.error, error) != 0)
-        log_at(*error ? LOG_WARN : LOG_INFO, "feed", "event=source state=%s where=\"%s\"%s%s%s",
-               feed_source_state_name(state), h->status.where, *error ? " error=\"" : "", error, *error ? "\"" : "");
+        log_source(*error ? LOG_WARN : LOG_INFO, state, h->status.where, error);
     h->status.state = state;
     snprintf(h->status.error, sizeof(h->status.error), "%s", error);
 }
@@ -106,13 +111,11 @@ static void on_say(void *ctx, const struct feed_source_status *status, ts_t now)
 {
     struct feed_host *h = ctx;
     bool told = h->config && h->config->feed.type == INGRESS_CONFIG_FEED_TAILNET; /* it logs its own troubles */
-    const char *error = told ? "" : status->error;
     unsigned long unsaid;
 
-    if ((h->status.state != status->state || (!told && strcmp(h->status.error, error) != 0)) &&
+    if ((h->status.state != status->state || (!told && strcmp(h->status.error, status->error) != 0)) &&
         log_allowed(&h->said, now, &unsaid))
-        log_at(*status->error ? LOG_WARN : LOG_INFO, "feed", "event=source state=%s where=\"%s\"%s%s%s",
-               feed_source_state_name(status->state), status->where, *error ? " error=\"" : "", error, *error ? "\"" : "");
+        log_source(*status->error ? LOG_WARN : LOG_INFO, status->state, status->where, told ? "" : status->error);
     h->status = *status;
 }
 

@@ -1,7 +1,7 @@
 /* aead.c - ChaCha20-Poly1305 by OpenSSL's implementation (10.9 Gbit/s a core at 1,280 bytes where libsodium does 8.5), the
- * XChaCha20 form through libsodium. Through EVP a third of a packet's time was EVP's own: lengths looked up by name at
- * each nonce, tags by EVP_CIPHER_CTX_ctrl. So the cipher's functions are called as EVP would call them (contexts.h), and
- * a thread's context keeps the key it had last, because packets come in trains of one session. */
+ * XChaCha20 form through libsodium. EVP looks lengths up by name at each nonce; so the cipher's functions are called as EVP
+ * would call them (contexts.h; decision 0081 has the figures), and a thread's context keeps the key it had last, because
+ * packets come in trains of one session. */
 #include "common/crypto/aead.h"
 
 #include <openssl/core_names.h>

@@ -2,8 +2,8 @@
  * holes"): the tunnel sees no ICMP, so the only sign is that a long segment times out again and again.
  *
  * Two timeouts in a row of a segment longer than the least step, while none of full length came through, and the next
- * smaller step is tried (four if one did before: then it is more likely chance than a new path): what is in flight is cut anew and goes out from the initial window on. A path that is dead
- * for a while looks the same, so once segments arrive again the full length is tried after half a minute, and when it
+ * smaller step is tried (four if one did before: then it is more likely chance than a new path): what is in flight is cut
+ * anew and goes out from the initial window on. A path that is dead for a while looks the same, so once segments arrive again the full length is tried after half a minute, and when it
  * fails again every ten minutes: each trial in a real black hole costs about a second. The timeouts back off as ever.
  * docs/decisions/0041 */
 #include "common/base/bug.h"

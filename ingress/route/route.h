@@ -93,7 +93,7 @@ struct route_table;
 #define ROUTE_RESULT_MAP(X)                                                                                            \
     X(UNKNOWN_NAME, "unknown_name")             /* nobody's */                                                         \
     X(PORT_NOT_FUNNELLED, "port_not_funnelled") /* somebody's, but not on this port */                                 \
-    X(NOT_OPTED_IN, "not_opted_in")             /* the administrator or the node says no, or it was withdrawn */                            \
+    X(NOT_OPTED_IN, "not_opted_in")             /* the administrator or the node says no, or it was withdrawn */         \
     X(EXPIRED, "expired")                                                                                              \
     X(STALE, "feed_stale") /* the whole table is older than the operator allows */                                     \
     X(OK, "ok")
