@@ -7,6 +7,10 @@
  * WireGuard's own datagrams, so that data confirms a new session where there is some. Before a packet is pulled, its
  * peer's session is looked at: without one the peer is blocked and a handshake asked for; WG_EVENT_UP unblocks it.
  *
+ * An initiation that may go to several endpoints goes to one after another, until it is answered. They may all lead to
+ * the same node, and stock ones check the stamp before they take the lock under which they remember it: of two copies
+ * that came together both can be answered, and only the session of the last answer is known there.
+ *
  * Two rules make a lost session short (design, section 6): a SYN that timed out with nothing heard since asks for a
  * fresh handshake, and goes again as soon as that is answered; and a peer with keepalive that was silent for two
  * intervals is called. */
@@ -24,13 +28,24 @@
 #include "common/tunnel/tsmp.h"
 #include "common/wg/wg_messages.h"
 
+#define CALL_STEP_NS   (10 * TS_MS) /* between the endpoints that an initiation goes to */
 #define SYN_SILENCE_NS TS_S /* the first SYN timeout, RFC 6298 section 2.1: nothing heard for that long is silence */
+
+/* an initiation that has not gone to all its endpoints */
+struct call {
+    struct timer timer; /* in tunnel.calls: the next one's turn */
+    struct tunnel_peer *peer;
+    uint8_t initiation[sizeof(struct wg_initiation_message)];
+    uint8_t count, next;
+    struct endpoint to[];
+};
 
 struct tunnel_peer {
     struct tunnel *tunnel;
     struct wg_peer *wg;
     struct tcp_peer tcp;
     struct path path;
+    struct call *call;    /* NULL: none */
     struct timer silence; /* two keepalive intervals without a sign of life */
     uint64_t keepalive_ns;
     void *owner;
@@ -48,7 +63,7 @@ struct tunnel_peer {
 struct tunnel {
     struct wg_device *wg;
     struct tcp_stack *tcp;
-    struct timerq timers;
+    struct timerq timers, calls;
     struct tunnel_peer *peers;
     struct tunnel_stats stats;
     struct list reports; /* peers of TUNNEL_EVENT_SENDING */
@@ -77,6 +92,7 @@ struct tunnel *tunnel_new(const struct tunnel_config *config)
     if (!t)
         return NULL;
     timerq_init(&t->timers);
+    timerq_init(&t->calls);
     list_init(&t->reports);
     t->wg = wg_device_new(&config->wg);
     t->tcp = tcp_stack_new(&config->tcp);
@@ -117,6 +133,15 @@ const struct tunnel_stats *tunnel_stats(const struct tunnel *tunnel)
 static struct tunnel_peer *of_tcp(struct tcp_peer *peer)
 {
     return container_of(peer, struct tunnel_peer, tcp);
+}
+
+static void call_end(struct tunnel_peer *peer)
+{
+    if (!peer->call)
+        return;
+    timerq_disarm(&peer->tunnel->calls, &peer->call->timer);
+    free(peer->call);
+    peer->call = NULL;
 }
 
 static void silence_arm(struct tunnel_peer *peer, ts_t now)
@@ -183,6 +208,7 @@ void tunnel_peer_free(struct tunnel_peer *peer, ts_t now)
     if (!peer)
         return;
     timerq_disarm(&peer->tunnel->timers, &peer->silence);
+    call_end(peer);
     list_remove(&peer->report);
     tcp_peer_deinit(&peer->tcp, now);
     wg_peer_free(peer->wg);
@@ -337,8 +363,11 @@ enum wg_in tunnel_input(struct tunnel *tunnel, uint8_t *datagram, size_t len, co
         *half = in.half;
         wg_half_wipe(&in.half);
     }
-    if (in.peer && in.roam && !initiation)
+    if (in.peer && in.roam && !initiation) {
         answers(wg_peer_owner(in.peer), now);
+        if (verdict == WG_IN_HANDSHAKE)
+            call_end(wg_peer_owner(in.peer));
+    }
     return after_input(tunnel, verdict, &in, from, now);
 }
 
@@ -422,6 +451,43 @@ static size_t output_tcp(struct tunnel *t, uint8_t *buf, size_t cap, struct endp
     return 0;
 }
 
+/* The initiation went to the first endpoint of the fan: the others are due later. Without memory for that, all are now. */
+static size_t call_begin(struct tunnel_peer *peer, const uint8_t *initiation, size_t count, ts_t now)
+{
+    struct tunnel *t = peer->tunnel;
+
+    call_end(peer);
+    if (count < 2)
+        return count;
+    peer->call = calloc(1, sizeof(*peer->call) + (count - 1) * sizeof(struct endpoint));
+    if (!peer->call)
+        return count;
+    peer->call->peer = peer;
+    peer->call->count = (uint8_t)(count - 1);
+    memcpy(peer->call->initiation, initiation, sizeof(peer->call->initiation));
+    memcpy(peer->call->to, t->fan + 1, (count - 1) * sizeof(struct endpoint));
+    timer_init(&peer->call->timer);
+    timerq_arm(&t->calls, &peer->call->timer, ts_add(now, CALL_STEP_NS));
+    return 1;
+}
+
+static size_t output_call(struct tunnel *t, uint8_t *buf, struct endpoint *to, ts_t now)
+{
+    struct timer *due = timerq_pop(&t->calls, now);
+
+    if (!due)
+        return 0;
+    struct call *call = container_of(due, struct call, timer);
+
+    memcpy(buf, call->initiation, sizeof(call->initiation));
+    *to = call->to[call->next++];
+    if (call->next < call->count)
+        timerq_arm(&t->calls, &call->timer, ts_add(now, CALL_STEP_NS));
+    else
+        call_end(call->peer);
+    return sizeof(call->initiation);
+}
+
 static size_t output_wg(struct tunnel *t, uint8_t *buf, size_t cap, struct endpoint *to, ts_t now, uint64_t wall_ns)
 {
     struct wg_output out;
@@ -433,9 +499,12 @@ static size_t output_wg(struct tunnel *t, uint8_t *buf, size_t cap, struct endpo
             return len;
         }
         struct tunnel_peer *peer = wg_peer_owner(out.peer);
-        size_t ways = buf[0] == WG_MESSAGE_INITIATION ? path_handshake(&peer->path, t->fan)
-                                                      : path_data(&peer->path, t->fan);
+        size_t ways;
 
+        if (buf[0] == WG_MESSAGE_INITIATION)
+            ways = call_begin(peer, buf, path_handshake(&peer->path, t->fan), now);
+        else
+            ways = path_data(&peer->path, t->fan);
         report(peer, now);
         if (ways > 0)
             return spread(t, buf, len, ways, to);
@@ -451,13 +520,15 @@ size_t tunnel_output(struct tunnel *tunnel, uint8_t *buf, size_t cap, struct end
     if (len == 0)
         len = output_tcp(tunnel, buf, cap, to, now);
     if (len == 0)
+        len = output_call(tunnel, buf, to, now);
+    if (len == 0)
         len = output_wg(tunnel, buf, cap, to, now, wall_ns);
     return len ? sent(tunnel, len) : 0;
 }
 
 ts_t tunnel_deadline(const struct tunnel *tunnel)
 {
-    return ts_min(timerq_next(&tunnel->timers),
+    return ts_min(ts_min(timerq_next(&tunnel->timers), timerq_next(&tunnel->calls)),
                   ts_min(wg_device_deadline(tunnel->wg), tcp_stack_deadline(tunnel->tcp)));
 }
 

@@ -157,7 +157,8 @@ int wg_peer_identity_set(struct wg_peer *peer, const uint8_t identity[WG_KEY_BYT
     __attribute__((warn_unused_result));
 
 /* wg_peer_initiation_lost - the last initiation is known to have reached nobody, so the next one need not wait 5 s for an
- * answer. Nothing when none is awaited. */
+ * answer. It leaves 30 ms after that one: a copy may have come through, and then the peer would drop one that comes too
+ * fast, while we could no longer take the answer to the first. Nothing when none is awaited. */
 void wg_peer_initiation_lost(struct wg_peer *peer, ts_t now);
 
 /* wg_peer_keepalive_set - change the persistent keepalive; turning it on sends one (or initiates) at once, while a

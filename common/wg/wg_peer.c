@@ -304,11 +304,10 @@ struct wg_peer *wg_peer_new(struct wg_device *dev, const struct wg_peer_config *
 
 void wg_peer_initiation_lost(struct wg_peer *peer, ts_t now)
 {
-    wg_device_clock(peer->dev, now);
+    now = wg_device_clock(peer->dev, now);
     if (peer->attempt_at == TS_NEVER || !peer->initiation)
         return;
-    peer->handshake_sent_at = TS_NEVER;
-    want(peer, &peer->wants_initiation);
+    wg_timers_initiation_lost(peer, ts_max(now, ts_add(peer->handshake_sent_at, WG_INITIATION_AGAIN_NS)));
 }
 
 int wg_peer_identity_set(struct wg_peer *peer, const uint8_t identity[WG_KEY_BYTES], ts_t now)

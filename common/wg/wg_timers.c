@@ -86,6 +86,11 @@ void wg_timers_initiation_sent(struct wg_peer *peer, ts_t now)
     arm(peer, WG_TIMER_RETRANSMIT, ts_add(now, WG_REKEY_TIMEOUT_NS + jitter(peer)));
 }
 
+void wg_timers_initiation_lost(struct wg_peer *peer, ts_t at)
+{
+    arm(peer, WG_TIMER_RETRANSMIT, at);
+}
+
 void wg_timers_handshake_complete(struct wg_peer *peer)
 {
     stop(peer, WG_TIMER_RETRANSMIT);

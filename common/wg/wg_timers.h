@@ -3,7 +3,8 @@
  * Callers say "data sent" or "session derived"; only wg_timers.c knows which deadlines that moves.
  *
  *     timer          armed by                                stopped by               when due
- *     RETRANSMIT     an initiation sent: 5 s + 0..333 ms     handshake complete       initiate again; 90 s: give up
+ *     RETRANSMIT     an initiation sent: 5 s + 0..333 ms;    handshake complete       initiate again; 90 s: give up
+ *                    it is known to be lost: 30 ms
  *     KEEPALIVE      data received: 10 s                     anything sent            send an empty packet
  *     NEW_HANDSHAKE  data sent: 15 s + 0..333 ms             anything received        initiate: nobody answers
  *     PERSISTENT     anything sent or received: configured   -                        send an empty packet
@@ -27,6 +28,7 @@
 #define WG_LAST_MINUTE_NS       (WG_REJECT_AFTER_NS - WG_KEEPALIVE_NS - WG_REKEY_TIMEOUT_NS)
 #define WG_WIPE_NS              (3 * WG_REJECT_AFTER_NS)
 #define WG_INITIATION_PERIOD_NS (20 * TS_MS) /* stock: initiations of a peer that come faster are dropped */
+#define WG_INITIATION_AGAIN_NS  (30 * TS_MS) /* that, and what the path may take longer or less long */
 
 enum wg_timer {
     WG_TIMER_RETRANSMIT = 0,
@@ -55,6 +57,8 @@ void wg_timers_any_received(struct wg_peer *peer, ts_t now);
 /* wg_timers_handshake_asked - an attempt began that may send its first initiation only at `at`. */
 void wg_timers_handshake_asked(struct wg_peer *peer, ts_t at);
 void wg_timers_initiation_sent(struct wg_peer *peer, ts_t now);
+/* wg_timers_initiation_lost - the next one at `at`, not after the timeout. */
+void wg_timers_initiation_lost(struct wg_peer *peer, ts_t at);
 void wg_timers_handshake_complete(struct wg_peer *peer);
 void wg_timers_session_derived(struct wg_peer *peer, ts_t now);
 /* wg_timers_sessions_changed - `oldest` is when the oldest session left was born; TS_NEVER: none is left. */

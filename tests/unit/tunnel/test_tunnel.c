@@ -461,6 +461,74 @@ static void a_way_that_comes_late_serves_the_next(void **state)
     world_free(w);
 }
 
+static void three_endpoints(struct world *w, size_t live, struct endpoint way[3])
+{
+    const struct endpoint *at = &w->side[1].at;
+
+    side_peer(w, 0, false, 0);
+    side_peer(w, 1, false, 0);
+    for (uint16_t i = 0; i < 3; i++)
+        way[i] = (struct endpoint){.kind = ENDPOINT_UDP, .remote = {at->remote.addr, i}};
+    way[live] = *at;
+    tunnel_peer_endpoints_set(w->side[0].peer, way, 3);
+    tunnel_peer_initiate(w->side[0].peer, w->now);
+}
+
+/* a handshake goes to one endpoint after another, 10 ms apart */
+static void endpoints_are_called_in_turn(void **state)
+{
+    struct world *w = world_new();
+    struct tunnel *t = w->side[0].tunnel;
+    struct endpoint way[3], to;
+    uint8_t buf[TUNNEL_DATAGRAM_MAX];
+
+    (void)state;
+    three_endpoints(w, 0, way);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(tunnel_output(t, buf, sizeof(buf), &to, w->now, w->wall), 148);
+        assert_int_equal(buf[0], 1);
+        assert_true(endpoint_same_remote(&to, &way[i]));
+        assert_int_equal(tunnel_output(t, buf, sizeof(buf), &to, w->now, w->wall), 0);
+        if (i < 2)
+            assert_true(tunnel_deadline(t) == w->now + 10 * TS_MS);
+        w->now += 10 * TS_MS;
+    }
+    assert_true(tunnel_deadline(t) > w->now + TS_S);
+    world_free(w);
+}
+
+/* and to no more of them once it is answered, which takes two DELAY_NS here */
+static void who_answers_ends_the_call(void **state)
+{
+    (void)state;
+    for (size_t live = 0; live < 3; live++) {
+        struct world *w = world_new();
+        struct endpoint way[3];
+
+        three_endpoints(w, live, way);
+        run(w, TS_S, NULL);
+        assert_int_equal(w->side[0].ups, 1);
+        /* the calls up to it, and what confirms the session */
+        assert_int_equal(tunnel_stats(w->side[0].tunnel)->datagrams_out, live + 1 + 1);
+        world_free(w);
+    }
+}
+
+/* a peer may go while some of its endpoints are uncalled */
+static void a_call_ends_with_its_peer(void **state)
+{
+    struct world *w = world_new();
+    struct endpoint way[3];
+
+    (void)state;
+    three_endpoints(w, 2, way);
+    run(w, 5 * TS_MS, NULL);
+    tunnel_peer_free(w->side[0].peer, w->now);
+    run(w, TS_S, NULL);
+    assert_int_equal(tunnel_stats(w->side[0].tunnel)->datagrams_out, 1);
+    world_free(w);
+}
+
 static void a_tsmp_refusal_is_read(void **state)
 {
     static const uint8_t refusal[] = {0x21, 0x06, 0x41, 0xc3, 0x50, 0x01, 0xbb}; /* vectors: tsmp.json */
@@ -519,6 +587,9 @@ int main(void)
         cmocka_unit_test(who_is_silent_for_two_intervals_is_called),
         cmocka_unit_test(a_guided_peer_goes_where_it_is_told),
         cmocka_unit_test(a_way_that_comes_late_serves_the_next),
+        cmocka_unit_test(endpoints_are_called_in_turn),
+        cmocka_unit_test(who_answers_ends_the_call),
+        cmocka_unit_test(a_call_ends_with_its_peer),
         cmocka_unit_test(a_tsmp_refusal_is_read),
         cmocka_unit_test(handshakes_fan_out_until_someone_answers),
     };

@@ -422,6 +422,12 @@ static void initiation_is_lost(void **state)
     wg_peer_initiate(p.a.peer, p.now);
     assert_int_equal(drop(&p, &p.a), 0); /* waits for the answer */
     wg_peer_initiation_lost(p.a.peer, p.now);
+    assert_int_equal(drop(&p, &p.a), 0); /* one that comes too fast would be dropped */
+    p.now += 29 * TS_MS;
+    wg_device_expire(p.a.dev, p.now);
+    assert_int_equal(drop(&p, &p.a), 0);
+    p.now += TS_MS;
+    wg_device_expire(p.a.dev, p.now);
     settle(&p);
     assert_true(sent(&p, &p.a) && sent(&p, &p.b));
     wg_peer_initiation_lost(p.a.peer, p.now); /* too late to matter */
