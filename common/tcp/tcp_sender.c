@@ -52,11 +52,19 @@ void tcp_sender_drop(struct tcp_conn *c)
     c->tx = NULL;
 }
 
+/* It knows more of the path than a new one would assume. */
+static bool learned(const struct tcp_conn *c)
+{
+    const struct tcp_rate *rate = &c->tx->rate;
+
+    return rate->lost > 0 || rate->delivered > tcp_cc_initial_window(c->mss);
+}
+
 ts_t tcp_sender_rest_at(const struct tcp_conn *c)
 {
     if (!c->tx || c->snd_una < tcp_conn_owes(c))
         return TS_NEVER;
-    return ts_add(c->tx->rate.delivered_at, TCP_SENDER_KEEP_NS);
+    return ts_add(c->tx->rate.delivered_at, learned(c) ? TCP_SENDER_KEEP_NS : tcp_rtt_rto(&c->rtt));
 }
 
 void tcp_sender_limited(struct tcp_conn *c)

@@ -2,8 +2,10 @@
  * congestion control. Most connections of a relay are idle most of the time, and this is half of what they would hold.
  *
  * It is made with the first byte and given up when nothing was in flight for TCP_SENDER_KEEP_NS: what was learned about
- * the path is stale by then (RFC 5681 section 4.1; BBR's shortest round trip counts as long), and the next byte starts
- * anew from the initial window. The smoothed round trip stays with the connection. */
+ * the path is stale by then (BBR's shortest round trip counts as long), and the next byte starts anew from the initial
+ * window. One that never lost anything nor delivered more than that window goes after a retransmission timeout already,
+ * when RFC 5681 section 4.1 would have it start from there anyway: a request and its answer, then silence, is what
+ * most connections are. The smoothed round trip stays with the connection. */
 #ifndef TCP_TCP_SENDER_H
 #define TCP_TCP_SENDER_H
 

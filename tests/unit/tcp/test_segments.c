@@ -688,18 +688,54 @@ static void budgets(void **state)
     finish();
 }
 
-/* a connection that rests has nothing to be called for but its keepalive, and holds no memory but itself */
+/* A connection that rests has nothing to be called for but its keepalive, and holds no memory but itself, once a
+ * retransmission timeout has passed. */
 static void idle(void **state)
 {
     static const struct line lines[] = {HANDSHAKE, {WRITE, .seq = 1000}, {OUT, A | P, 1, 1, 1000}, {IN, A, 1, 1001, 500},
                                         {EVENT, TCP_EVENT_READABLE | TCP_EVENT_DRAINED}, {READ, .seq = 500},
-                                        {WAIT, .seq = 40}, {OUT, A, 1001, 501}, {WAIT, .seq = 11000}, {SILENCE}, {END}};
+                                        {WAIT, .seq = 40}, {OUT, A, 1001, 501}, {WAIT, .seq = 1000}, {SILENCE}, {END}};
 
     (void)state;
     begin(true);
     play("idle", lines);
     assert_int_equal(t.pool.chunks_out, 0);
-    assert_in_range(tcp_stack_deadline(t.stack) - t.now, 7188 * TS_S, 7190 * TS_S);
+    assert_in_range(tcp_stack_deadline(t.stack) - t.now, 7198 * TS_S, 7200 * TS_S);
+    finish();
+}
+
+static uint32_t window(void)
+{
+    struct tcp_conn_info info;
+
+    tcp_conn_info(t.conn, &info);
+    return info.cwnd_bytes;
+}
+
+/* what was learned of the path, more than the initial window or a loss, is kept for ten seconds */
+static void learned(void **state)
+{
+    static const struct line much[] = {HANDSHAKE, {WRITE, .seq = 11000}, FLIGHT, {WAIT, .seq = 10}, {IN, A, 1, 10001},
+                                       {WAIT, .seq = 10}, {OUT, A | P, 10001, 1, 1000}, {WAIT, .seq = 20},
+                                       {IN, A, 1, 11001}, {WAIT, .seq = 9000}, {SILENCE}, {END}};
+    static const struct line loss[] = {HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000},
+                                       {OUT, A | P, 1001, 1, 1000}, {WAIT, .seq = 20},
+                                       {IN, A, 1, 1, .sack = {{1001, 2001}}}, {WAIT, .seq = 20}, {OUT, A, 1, 1, 1000},
+                                       {WAIT, .seq = 20}, {IN, A, 1, 2001}, {WAIT, .seq = 9000}, {SILENCE}, {END}};
+    static const struct line later[] = {{WAIT, .seq = 1000}, {SILENCE}, {END}};
+
+    (void)state;
+    begin(true);
+    play("learned, much", much);
+    assert_true(window() > 10 * MSS);
+    play("learned, later", later);
+    assert_int_equal(window(), 10 * MSS);
+    finish();
+    begin(true);
+    play("learned, loss", loss);
+    assert_true(window() < 10 * MSS);
+    play("learned, later", later);
+    assert_int_equal(window(), 10 * MSS);
     finish();
 }
 
@@ -749,6 +785,7 @@ int main(void)
         cmocka_unit_test(silly_window_offered), cmocka_unit_test(reorder_window_grows),
         cmocka_unit_test(repair_probed), cmocka_unit_test(stamp_beyond_hole), cmocka_unit_test(black_hole_late),
         cmocka_unit_test(idle),              cmocka_unit_test(zero_window_asked),
+        cmocka_unit_test(learned),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
