@@ -101,12 +101,12 @@ void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at,
     uint64_t pipe_before = tcp_track_pipe(tcp_conn_track(c)), moved = ack > c->snd_una ? ack - c->snd_una : 0;
     bool dsack = c->sack_ok && dsack_seen(h), dup = duplicate(c, h, ack, bare);
 
+    tcp_sender_limited(c);
     take_window(c, h, at, ack);
     if (c->snd_edge <= c->snd_nxt && c->stalled_since != TS_NEVER && tcp_track_empty(tcp_conn_track(c)))
         c->stalled_since = now; /* a closed window with a live peer is no timeout, RFC 9293 section 3.8.6.1 */
     if (tcp_track_empty(tcp_conn_track(c)))
         return; /* nothing it could tell about */
-    tcp_sender_limited(c);
     if (moved) {
         tcp_track_acked(&c->tx->track, ack, &d);
         forget_acked(c, ack, now);

@@ -69,10 +69,11 @@ ts_t tcp_sender_rest_at(const struct tcp_conn *c)
 
 void tcp_sender_limited(struct tcp_conn *c)
 {
-    if (!c->tx || c->snd_nxt < tcp_conn_owes(c) || tcp_track_lost_bytes(&c->tx->track) > 0)
+    if (!c->tx || tcp_track_lost_bytes(&c->tx->track) > 0)
         return;
     uint64_t pipe = tcp_track_pipe(&c->tx->track);
+    bool no_more = c->snd_nxt >= tcp_conn_owes(c), no_room = c->snd_nxt + c->mss > c->snd_edge;
 
-    if (pipe < tcp_conn_cwnd(c))
+    if ((no_more || no_room) && pipe + (no_more ? 0 : c->mss) < tcp_conn_cwnd(c))
         tcp_rate_limited(&c->tx->rate, pipe);
 }

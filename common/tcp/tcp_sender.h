@@ -39,7 +39,7 @@ void tcp_sender_drop(struct tcp_conn *c);
 ts_t tcp_sender_rest_at(const struct tcp_conn *c);
 
 /* tcp_sender_limited - about to look at more to send, or at what was acknowledged: if there was not enough to send
- * until now, samples of the delivery rate have to know. */
+ * until now, or the peer's window held it back, samples of the delivery rate have to know. */
 void tcp_sender_limited(struct tcp_conn *c);
 
 #endif

@@ -57,7 +57,7 @@ struct linux_case {
 static const struct linux_case cases[] = {
     {"to Linux, 20 ms, clean, BBR", WE_SEND, TCP_CONGESTION_BBR, NULL, 0, 0, 20 * TS_MS, 12000000, 20},
     {"to Linux, 20 ms, 1 %, BBR", WE_SEND, TCP_CONGESTION_BBR, NULL, 10000, 0, 20 * TS_MS, 12000000, 15},
-    {"to Linux, 80 ms, 3 %, BBR", WE_SEND, TCP_CONGESTION_BBR, NULL, 30000, 0, 80 * TS_MS, 12000000, 10},
+    {"to Linux, 80 ms, 3 %, BBR", WE_SEND, TCP_CONGESTION_BBR, NULL, 30000, 0, 80 * TS_MS, 12000000, 20},
     {"to Linux, 20 ms, 1 %, CUBIC", WE_SEND, TCP_CONGESTION_CUBIC, NULL, 10000, 0, 20 * TS_MS, 2000000, 1},
     {"to Linux, 20 ms, reordered", WE_SEND, TCP_CONGESTION_BBR, NULL, 0, 20000, 20 * TS_MS, 12000000, 15},
     {"from Linux, 20 ms, clean", KERNEL_SENDS, TCP_CONGESTION_BBR, NULL, 0, 0, 20 * TS_MS, 12000000, 0},
