@@ -111,9 +111,9 @@ struct tcp_conn {
     bool mss_proven : 1;      /* segments of full length arrived */
     bool mss_tried_again : 1; /* after a black hole */
     bool pace_late : 1;     /* the pace's timer came late, and that is not made good yet */
+    bool answers : 1;       /* bytes of ours follow those of the peer soon, and carry their acknowledgement */
     uint8_t snd_shift;      /* of the windows the peer sends */
     uint8_t syn_tries, keepalive_tries, persist_backoff;
-    bool answers : 1;       /* bytes of ours follow those of the peer soon, and carry their acknowledgement */
     uint8_t acks_at_once;   /* so many more are not held back */
     uint8_t acks_more;      /* due after the next one: several segments out of order came in this turn */
     uint8_t mss_timeouts;   /* timeouts in a row of a full segment while nothing else came through; see tcp_mss.c */
@@ -148,7 +148,7 @@ struct tcp_conn {
 
     uint64_t bytes_retransmitted;
 };
-_Static_assert(sizeof(struct tcp_conn) <= 600, "all that an idle connection holds");
+_Static_assert(sizeof(struct tcp_conn) <= 552, "with its places in the maps an idle connection holds 600 bytes at most");
 
 struct tcp_listener {
     struct tcp_listener *next;

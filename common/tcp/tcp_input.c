@@ -271,7 +271,7 @@ static void input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, 
             c->dsack = r.duplicate;
         ack_schedule(c, len, hole || r.early || r.in_order == 0, now);
         if ((r.in_order || r.early) && !tcp_stack_scarce(c->stack, 2))
-            tcp_window_arrived(&c->window, len, unread, now);
+            tcp_window_arrived(&c->window, c->stack->config.recv_window_max, len, unread, now);
         if (r.in_order)
             tcp_conn_event(c, TCP_EVENT_READABLE);
     }

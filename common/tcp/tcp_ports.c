@@ -11,8 +11,8 @@
 #define RING_START 8
 
 struct rested {
-    ts_t since;
-    uint16_t port;
+    uint64_t since_ms : 48; /* rounded up */
+    uint64_t port : 16;
 };
 
 struct place {
@@ -80,6 +80,11 @@ static struct rested *ring_at(const struct place *at, uint32_t i)
     return &at->ring[(at->ring_first + i) & (at->ring_room - 1)];
 }
 
+static uint64_t rested_ns(const struct rested *r, ts_t now)
+{
+    return ts_since(now, r->since_ms * TS_MS);
+}
+
 /* forget up to two idle places whose ports have all rested, so that forgetting keeps pace with taking */
 static void forget_idle(struct tcp_ports *p, ts_t now)
 {
@@ -87,7 +92,7 @@ static void forget_idle(struct tcp_ports *p, ts_t now)
         struct list *l = list_first(&p->idle);
         struct place *at = l ? container_of(l, struct place, idle) : NULL;
 
-        if (!at || (at->ring_count && ts_since(now, ring_at(at, at->ring_count - 1)->since) < p->rest_ns))
+        if (!at || (at->ring_count && rested_ns(ring_at(at, at->ring_count - 1), now) < p->rest_ns))
             return;
         place_free(p, at);
     }
@@ -140,13 +145,13 @@ int tcp_ports_take(struct tcp_ports *p, const struct addr *local, const struct a
 
     if (!at)
         return ERR_NOMEM;
-    uint64_t rested_ns = at->ring_count ? ts_since(now, ring_at(at, 0)->since) : 0;
+    uint64_t longest_ns = at->ring_count ? rested_ns(ring_at(at, 0), now) : 0;
     bool fresh_left = at->fresh_used < range;
     uint16_t port;
 
     if (!ring_reserve(at))
         return ERR_NOMEM;
-    if (at->ring_count && rested_ns >= (fresh_left ? TCP_PORTS_REST_LONG : 1) * p->rest_ns) {
+    if (at->ring_count && longest_ns >= (fresh_left ? TCP_PORTS_REST_LONG : 1) * p->rest_ns) {
         port = ring_at(at, 0)->port;
         at->ring_first++;
         at->ring_count--;
@@ -166,7 +171,7 @@ void tcp_ports_put(struct tcp_ports *p, const struct addrport *local, const stru
 
     BUG_ON(!at || at->in_use == 0);
     at->in_use--;
-    *ring_at(at, at->ring_count++) = (struct rested){.since = now, .port = local->port};
+    *ring_at(at, at->ring_count++) = (struct rested){.since_ms = (now + TS_MS - 1) / TS_MS, .port = local->port};
     if (at->in_use == 0)
         list_append(&p->idle, &at->idle);
 }

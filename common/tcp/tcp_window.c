@@ -12,7 +12,6 @@ void tcp_window_init(struct tcp_window *w, size_t size_max)
     *w = (struct tcp_window){
         .round_since = TS_NEVER,
         .size = (uint32_t)MIN(size_max, (size_t)TCP_WINDOW_START),
-        .size_max = (uint32_t)MIN(size_max, (size_t)UINT32_MAX / 2),
     };
 }
 
@@ -33,7 +32,7 @@ void tcp_window_rtt(struct tcp_window *w, uint64_t rtt_ns)
         w->rtt_ns += (rtt_ns - w->rtt_ns) / 16;
 }
 
-void tcp_window_arrived(struct tcp_window *w, size_t bytes, size_t unread, ts_t now)
+void tcp_window_arrived(struct tcp_window *w, size_t size_max, size_t bytes, size_t unread, ts_t now)
 {
     if (w->round_since == TS_NEVER) {
         w->round_since = now; /* a round is what comes after its first moment */
@@ -48,7 +47,7 @@ void tcp_window_arrived(struct tcp_window *w, size_t bytes, size_t unread, ts_t 
     double wanted = (double)ARRIVED_GAIN * (double)w->round_bytes * (double)w->rtt_ns / (double)elapsed_ns;
 
     if (wanted > w->size && unread <= w->size / 2)
-        w->size = (uint32_t)MIN(wanted, (double)w->size_max);
+        w->size = (uint32_t)MIN(wanted, (double)MIN(size_max, (size_t)UINT32_MAX / 2));
     w->round_since = now;
     w->round_bytes = 0;
 }

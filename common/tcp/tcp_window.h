@@ -24,11 +24,10 @@ struct tcp_window {
     ts_t round_since;     /* TS_NEVER: no round yet */
     uint64_t rtt_ns;   /* the path's round trip as a receiver sees it; 0: not known */
     uint32_t size;     /* bytes unread or still to come that we are ready to hold */
-    uint32_t size_max;
     uint8_t shift;     /* ours, RFC 7323; 0 until agreed */
 };
 
-/* tcp_window_init - size_max > 0. */
+/* tcp_window_init - size_max: bytes it will ever be, > 0; the same in all calls. */
 void tcp_window_init(struct tcp_window *w, size_t size_max);
 
 /* tcp_window_shift_for - the smallest shift that can express size_max. */
@@ -38,8 +37,8 @@ uint8_t tcp_window_shift_for(size_t size_max);
  * had nothing to say. */
 void tcp_window_rtt(struct tcp_window *w, uint64_t rtt_ns);
 
-/* tcp_window_arrived - so many bytes came that had not been here; unread: those in order that waited for the reader. */
-void tcp_window_arrived(struct tcp_window *w, size_t bytes, size_t unread, ts_t now);
+/* tcp_window_arrived - so many bytes came that had not been here; size_max: as above; unread: those in order that waited for the reader. */
+void tcp_window_arrived(struct tcp_window *w, size_t size_max, size_t bytes, size_t unread, ts_t now);
 
 /* tcp_window_due - an acknowledgement should go out only because the edge can move far enough; scarce: as below. */
 bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss, bool scarce);

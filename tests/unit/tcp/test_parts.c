@@ -75,13 +75,13 @@ static void window_grows(void **state)
     tcp_window_init(&w, 4 << 20);
     tcp_window_rtt(&w, 100 * TS_MS);
     for (; now < 3 * TS_S; now += 10 * TS_MS)
-        tcp_window_arrived(&w, 50000, 0, now);
+        tcp_window_arrived(&w, 4 << 20, 50000, 0, now);
     assert_in_range(w.size, 1900000, 2300000); /* four times the 500 kB of each round trip */
     for (; now < 6 * TS_S; now += 10 * TS_MS)
-        tcp_window_arrived(&w, 1000000, w.size, now);
+        tcp_window_arrived(&w, 4 << 20, 1000000, w.size, now);
     assert_in_range(w.size, 1900000, 2300000); /* a reader that does not keep up needs no more */
     for (; now < 9 * TS_S; now += 10 * TS_MS)
-        tcp_window_arrived(&w, 1000000, 0, now);
+        tcp_window_arrived(&w, 4 << 20, 1000000, 0, now);
     assert_int_equal(w.size, 4 << 20);
 }
 

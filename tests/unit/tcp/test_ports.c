@@ -51,11 +51,11 @@ static void rests(void **state)
     }
     assert_int_equal(take(&p, 0), ERR_NO_PORTS);
     assert_true(tcp_ports_take(&p, &other, &remote, 0) > 0); /* another place has its own */
-    put(&p, 1002, 10);
-    put(&p, 1000, 20);
-    assert_int_equal(take(&p, 10 + REST - 1), ERR_NO_PORTS);
-    assert_int_equal(take(&p, 20 + REST), 1002); /* the one that rested longest */
-    assert_int_equal(take(&p, 20 + REST), 1000);
+    put(&p, 1002, 10 * TS_MS);
+    put(&p, 1000, 20 * TS_MS);
+    assert_int_equal(take(&p, 10 * TS_MS + REST - 1), ERR_NO_PORTS);
+    assert_int_equal(take(&p, 20 * TS_MS + REST), 1002); /* the one that rested longest */
+    assert_int_equal(take(&p, 20 * TS_MS + REST), 1000);
     tcp_ports_deinit(&p);
 }
 
