@@ -62,7 +62,6 @@ static void end_offer(struct flow *flow, struct visitor *v, enum reason reason, 
     worker_end_visit(worker, &v->visit, reason, flow->link->row->id, flow->target, detail, now);
     visitor_free(v);
     detach(flow, now);
-    free(flow->target);
     free(flow);
     worker_check_empty(worker);
 }
@@ -106,7 +105,6 @@ static void offer_failed(struct flow *flow, ts_t now)
 
         if (found == ROUTE_OK && v->attempt < match.count) {
             detach(flow, now);
-            free(flow->target);
             free(flow);
             worker_dispatch(worker, v, now);
             return;
@@ -153,7 +151,6 @@ static void relay_done(struct relay *relay, enum relay_end end)
     limits_leave(worker->all->limits, &flow->visit.client.addr);
     detach(flow, now);
     visit_deinit(&flow->visit);
-    free(flow->target);
     free(flow);
     worker_check_empty(worker);
 }
@@ -236,7 +233,6 @@ static void start_over(struct flow *flow, ts_t now)
     struct visitor *v = leave_offer(flow, now);
 
     detach(flow, now);
-    free(flow->target);
     free(flow);
     if (mailbox_post(worker->mailbox, MAIL_VISITOR, v))
         return;
@@ -281,14 +277,15 @@ void flow_start(struct worker *worker, struct visitor *v, const struct route_can
         refuse(worker, v, err == ERR_NOMEM ? REASON_OUT_OF_MEMORY : REASON_NODE_NO_SESSION, row, now);
         return;
     }
-    struct flow *flow = calloc(1, sizeof(*flow));
+    size_t target_cap = candidate->target_len + sizeof(":65535");
+    struct flow *flow = calloc(1, sizeof(*flow) + target_cap);
 
-    if (!flow || asprintf(&flow->target, "%.*s:%u", (int)candidate->target_len, candidate->target,
-                          (unsigned)candidate->target_port) < 0) {
-        free(flow);
+    if (!flow) {
         refuse(worker, v, REASON_OUT_OF_MEMORY, row, now);
         return;
     }
+    snprintf(flow->target, target_cap, "%.*s:%u", (int)candidate->target_len, candidate->target,
+             (unsigned)candidate->target_port);
     flow->worker = worker;
     flow->visitor = v;
     flow->link = link;
@@ -309,7 +306,6 @@ void flow_start(struct worker *worker, struct visitor *v, const struct route_can
                             candidate->target_len, candidate->target_port, v->visit.probe ? v->visit.probe->families : OFFER_BOTH, flow, now);
     if (!flow->offer) {
         detach(flow, now);
-        free(flow->target);
         free(flow);
         refuse(worker, v, REASON_OUT_OF_MEMORY, row, now);
         return;

@@ -26,9 +26,9 @@ struct flow {
     struct link *link;
     struct flow *link_next, *link_prev; /* of the link */
     struct visit visit;                 /* STREAM: for the log */
-    char *target;                       /* what was offered, "name:port" */
     enum reason ending;                 /* why relay_stop was called */
     bool streaming;                     /* STREAM, else OFFER */
+    char target[];                      /* what was offered, "name:port" */
 };
 
 /* flow_start - offer the visitor (taken) to the candidate's node, whose row is of the worker's generation.

@@ -23,8 +23,8 @@ struct visit {
     ts_t open_at;           /* node's 101; 0: never */
     struct addrport client; /* by the balancer's word where one is trusted; its address is what the limits count */
     struct addrport listener;
-    char *name;             /* owned; NULL until known. What the visitor asked for */
     uint16_t port;          /* public port */
+    char *name;             /* owned; NULL until known. What the visitor asked for */
     uint64_t bytes_up, bytes_down;
     struct probe_offer *probe; /* an operator's question and nobody's stream; NULL: a visitor */
 };

@@ -67,8 +67,8 @@ struct relay {
     ts_t inner_at;  /* last byte from the inner side, or when the socket's end was read */
     ts_t linger_at; /* when a drained socket is closed at the latest */
     int fd;         /* owned */
-    enum relay_half_close half_close;
-    enum relay_end end;
+    enum relay_half_close half_close : 8;
+    enum relay_end end : 8;
     bool socket_eof;  /* read end-of-file from the socket */
     bool inner_shut;  /* FIN queued to the inner side */
     bool socket_shut; /* the inner side ended in order, SHUT_WR done on the socket */
