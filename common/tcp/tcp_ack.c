@@ -38,6 +38,8 @@ static void take_window(struct tcp_conn *c, const struct tcp_header *h, uint64_t
     uint32_t window = (uint32_t)h->window << c->snd_shift;
 
     c->snd_edge = ack + window;
+    if (c->tx && window > c->snd_window_max)
+        c->tx->window_grows = c->snd_nxt;
     c->snd_window_max = MAX(c->snd_window_max, window);
     c->snd_wl1 = at;
     c->snd_wl2 = ack;

@@ -72,7 +72,9 @@ void tcp_sender_limited(struct tcp_conn *c)
     if (!c->tx || tcp_track_lost_bytes(&c->tx->track) > 0)
         return;
     uint64_t pipe = tcp_track_pipe(&c->tx->track);
-    bool no_more = c->snd_nxt >= tcp_conn_owes(c), no_room = c->snd_nxt + c->mss > c->snd_edge;
+    bool no_more = c->snd_nxt >= tcp_conn_owes(c);
+    /* a peer's window that grows no more is a bound like the path's: BBR's Startup has to end in it */
+    bool no_room = c->snd_nxt + c->mss > c->snd_edge && c->snd_una < c->tx->window_grows;
 
     if ((no_more || no_room) && pipe + (no_more ? 0 : c->mss) < tcp_conn_cwnd(c))
         tcp_rate_limited(&c->tx->rate, pipe);

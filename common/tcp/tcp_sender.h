@@ -23,6 +23,7 @@ struct tcp_sender {
     struct tcp_loss loss;
     struct tcp_rate rate;
     struct tcp_cc cc;
+    uint64_t window_grows; /* position: until it is acknowledged, the peer's window counts as one that still grows */
 };
 
 /* tcp_sender_wake - the connection's sender, made if need be; NULL: no memory. */
@@ -39,7 +40,7 @@ void tcp_sender_drop(struct tcp_conn *c);
 ts_t tcp_sender_rest_at(const struct tcp_conn *c);
 
 /* tcp_sender_limited - about to look at more to send, or at what was acknowledged: if there was not enough to send
- * until now, or the peer's window held it back, samples of the delivery rate have to know. */
+ * until now, or the peer's window held it back that still grows, samples of the delivery rate have to know. */
 void tcp_sender_limited(struct tcp_conn *c);
 
 #endif

@@ -62,11 +62,12 @@ struct bulk_case {
     int seconds, warm_seconds;
     struct band band[FLOWS_MAX];
     uint64_t turn_ns;
+    size_t window; /* what receivers offer at most; 0: what a stack does by itself */
 };
 
 static uint8_t pattern[PIECE + 251]; /* position p has byte p mod 251 */
 
-static void end_open(struct bulk *w, struct flow *f, int i, int side)
+static void end_open(struct bulk *w, struct flow *f, int i, int side, size_t window)
 {
     struct end *e = &f->end[side];
     const uint8_t addr[4] = {10, 0, (uint8_t)i, (uint8_t)(side + 1)};
@@ -78,6 +79,8 @@ static void end_open(struct bulk *w, struct flow *f, int i, int side)
     config.rng = &e->rng;
     config.pool = &e->pool;
     config.congestion = f->congestion;
+    if (window)
+        config.recv_window_max = window;
     e->stack = tcp_stack_new(&config);
     e->addr = addr_v4(addr);
     tcp_peer_init(&e->peer, e->stack, f, MTU);
@@ -103,8 +106,8 @@ static void bulk_open(struct bulk *w, const struct bulk_case *c)
         struct flow *f = &w->flow[i];
 
         f->congestion = c->congestion[i];
-        end_open(w, f, i, 0);
-        end_open(w, f, i, 1);
+        end_open(w, f, i, 0, 0);
+        end_open(w, f, i, 1, c->window);
         if (tcp_listen(f->end[1].stack, SERVER_PORT, 1, NULL) != 0)
             world_fail("listen");
         struct tcp_dial dial = {
@@ -334,6 +337,9 @@ static const struct bulk_case cases[] = {
      20, {{0.80, 1}}},
     {"route shrinks by 45 ms", ONE_WAY(100, 50, 500, .route_at = 8 * TS_S, .route_delay_ns = 5 * TS_MS), 1, {BBR}, 50,
      10, 10, {{0.85, 1}}},
+    /* a window that stays is no reason to go on probing: it would overflow the queue for ever */
+    {"window of 0.8 BDP, queue of a fifth", ONE_WAY(40, 50, 50), 1, {BBR}, 50, 20, 0, {{0.70, 1}}, .window = 200000},
+    {"window of 1.2 BDP, queue of a fifth", ONE_WAY(40, 50, 50), 1, {BBR}, 50, 20, 0, {{0.70, 1}}, .window = 300000},
     {"reordering", ONE_WAY(20, 50, 125, .reorder_ppm = 20000, .reorder_ns = 4 * TS_MS), 1, {BBR}, 50, 20, 0,
      {{0.85, 1}}},
     {"bursts of loss", ONE_WAY(40, 50, 250, .burst_enter_ppm = 500, .burst_leave_ppm = 100000), 1, {BBR}, 50, 20, 0,
