@@ -15,7 +15,7 @@ case "${ID:-} ${VERSION_ID:-}" in
     echo "install-deps: this is ${PRETTY_NAME:-an unknown system}; packages are known for Debian 12 and 13 only." >&2
     echo "Install by hand: a C11 compiler, CMake 3.25, Ninja, pkg-config and the development files of libuv," >&2
     echo "OpenSSL 3, libsodium, llhttp, nghttp2, c-ares, jansson and libyaml; for the tests also cmocka, pytest, nginx," >&2
-    echo "Chromium, curl and clang. FUNNEL_SKIP_DEPS=1 silences this check." >&2
+    echo "Chromium, curl, iproute2, nftables and clang. FUNNEL_SKIP_DEPS=1 silences this check." >&2
     [ "${FUNNEL_SKIP_DEPS:-0}" = 1 ] && exit 0
     exit 1
     ;;
@@ -25,7 +25,7 @@ build="gcc libc6-dev cmake ninja-build pkgconf libuv1-dev libssl-dev libsodium-d
        libyaml-dev libnghttp2-dev $llhttp"
 demo="curl python3-minimal libpython3-stdlib"
 test="libcmocka-dev clang $clang_runtime python3 python3-pytest curl openssl nginx chromium fonts-dejavu-core
-      etcd-server python3-yaml"
+      etcd-server python3-yaml iproute2 nftables"
 fresh="debootstrap mount util-linux"
 bench="libcmocka-dev python3 iproute2 util-linux haproxy nginx libnginx-mod-stream"
 

@@ -5,6 +5,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"testing"
 )
@@ -21,9 +22,9 @@ type Door struct {
 	inside   map[net.Conn]bool
 }
 
-// NewDoor opens one on loopback.
+// NewDoor opens one.
 func NewDoor(t testing.TB, handler http.Handler, wrap func(net.Listener) net.Listener) *Door {
-	d := &Door{Address: AddrPort("127.0.0.1:0").String(), handler: handler, wrap: wrap, inside: map[net.Conn]bool{}}
+	d := &Door{Address: netip.AddrPortFrom(Address, 0).String(), handler: handler, wrap: wrap, inside: map[net.Conn]bool{}}
 	d.Open(t)
 	t.Cleanup(d.Shut)
 	return d

@@ -26,9 +26,10 @@ var defect = regexp.MustCompile(`AddressSanitizer|LeakSanitizer|UndefinedBehavio
 // Ingress is one funnel-ingress with a directory and ports of its own.
 type Ingress struct {
 	T     testing.TB
+	In    *Namespace // nil: that of the test
 	Dir   string
 	UDP   netip.AddrPort // where its WireGuard is
-	TLS   map[int]string // public port -> loopback address to dial
+	TLS   map[int]string // public port -> address to dial
 	binds []string       // of all listeners
 	cmd   *exec.Cmd      // nil: does not run
 	ended chan error     // its exit
@@ -40,9 +41,12 @@ type Ingress struct {
 
 // NewIngress makes one that does not run yet, with a TLS listener for each public port; the feed is the test's to add.
 // It ends with the test, which fails if it ended badly.
-func NewIngress(t testing.TB, ports ...int) *Ingress {
-	in := &Ingress{T: t, Dir: t.TempDir(), TLS: map[int]string{}, Files: map[string]any{}}
-	in.UDP = netip.MustParseAddrPort(fmt.Sprintf("127.0.0.1:%d", FreePort(t)))
+func NewIngress(t testing.TB, ports ...int) *Ingress { return NewIngressIn(t, nil, ports...) }
+
+// NewIngressIn makes one that will run in a namespace.
+func NewIngressIn(t testing.TB, ns *Namespace, ports ...int) *Ingress {
+	in := &Ingress{T: t, In: ns, Dir: t.TempDir(), TLS: map[int]string{}, Files: map[string]any{}}
+	in.UDP = in.freeAddress()
 	in.Config = map[string]any{
 		"listen":    []map[string]any{},
 		"wireguard": map[string]any{"listen": []string{in.UDP.String()}},
@@ -61,10 +65,14 @@ func NewIngress(t testing.TB, ports ...int) *Ingress {
 	return in
 }
 
-// Listen adds a listener, on loopback if it names no address; the address.
+func (in *Ingress) freeAddress() netip.AddrPort {
+	return netip.AddrPortFrom(in.In.address(), uint16(FreePort(in.T)))
+}
+
+// Listen adds a listener; the address, which is a free one if it names none.
 func (in *Ingress) Listen(listener map[string]any) string {
 	if _, ok := listener["address"]; !ok {
-		listener["address"] = fmt.Sprintf("127.0.0.1:%d", FreePort(in.T))
+		listener["address"] = in.freeAddress().String()
 	}
 	address := listener["address"].(string)
 	in.binds = append(in.binds, address)
@@ -110,7 +118,8 @@ func (in *Ingress) Launch(t testing.TB) (mark int) {
 	in.cmd = exec.Command(IngressProgram, "-c", "ingress.yaml")
 	in.cmd.Dir, in.cmd.Stdout, in.cmd.Stderr = in.Dir, out, errors
 	in.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	Must(t, in.cmd.Start())
+	in.In.Do(func() { err = in.cmd.Start() })
+	Must(t, err)
 	in.ended = make(chan error, 1)
 	go func(cmd *exec.Cmd, ended chan error) { ended <- cmd.Wait() }(in.cmd, in.ended)
 	return mark

@@ -1,12 +1,13 @@
 // Package lab is what the suites against other people's nodes have in common: the real funnel-ingress as a process,
 // visitors and what they visit, and unmodified Tailscale nodes with their coordination server, DERP and STUN, all on
-// loopback.
+// loopback or in networks of a test's own.
 //
 //	lab         environment: programs, test authority, what keeps Tailscale's code off the network
 //	authority   certificates that visitors and nodes trust
 //	ingress     funnel-ingress: configuration, reload, access log, metrics
 //	control     Tailscale's in-memory coordination server
 //	region      DERP and STUN servers that can die
+//	namespace   networks of a test's own
 //	door        where an HTTP server is reached, and at times is not
 //	node        a stock node, whatever runs it
 //	tsnet       ... in this process

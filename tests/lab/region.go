@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 	"tailscale.com/types/logger"
 )
 
-// Region is a DERP region of its own: Tailscale's DERP server and a STUN server, on loopback.
+// Region is a DERP region of its own: Tailscale's DERP server and a STUN server.
 type Region struct {
 	ID    int
 	door  *Door // of DERP
@@ -31,7 +32,7 @@ func NewRegion(t testing.TB, id int) *Region {
 	r.door = NewDoor(t, derpserver.Handler(server), func(l net.Listener) net.Listener {
 		return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate}})
 	})
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(Address, 0)))
 	Must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	r.stun = conn
@@ -71,9 +72,9 @@ func DERPMap(regions ...*Region) *tailcfg.DERPMap {
 	for _, r := range regions {
 		m.Regions[r.ID] = &tailcfg.DERPRegion{RegionID: r.ID, RegionCode: fmt.Sprintf("r%d", r.ID),
 			RegionName: fmt.Sprintf("Region %d", r.ID), Nodes: []*tailcfg.DERPNode{{
-				Name: fmt.Sprintf("%da", r.ID), RegionID: r.ID, HostName: "127.0.0.1", IPv4: "127.0.0.1", IPv6: "none",
+				Name: fmt.Sprintf("%da", r.ID), RegionID: r.ID, HostName: Address.String(), IPv4: Address.String(), IPv6: "none",
 				STUNPort: r.stun.LocalAddr().(*net.UDPAddr).Port, DERPPort: int(AddrPort(r.door.Address).Port()),
-				InsecureForTests: true, STUNTestIP: "127.0.0.1",
+				InsecureForTests: true, STUNTestIP: Address.String(),
 			}}}
 	}
 	return m

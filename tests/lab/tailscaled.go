@@ -18,7 +18,8 @@ import (
 // Tailscaled runs a node as people do: the daemon, told what to do by the command line program. It has no device and
 // touches nothing of the machine (userspace networking).
 type Tailscaled struct {
-	Env    []string // more of the daemon's environment
+	Env    []string   // more of the daemon's environment
+	In     *Namespace // nil: that of the test
 	socket string
 	cmd    *exec.Cmd
 }
@@ -55,7 +56,8 @@ func (p *Tailscaled) Start(t testing.TB, n *Node) *local.Client {
 	Must(t, err)
 	defer log.Close()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	Must(t, p.cmd.Start())
+	p.In.Do(func() { err = p.cmd.Start() })
+	Must(t, err)
 	t.Cleanup(func() {
 		if text, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
 			t.Logf("the log of %s ended so:\n%s", n.Host, tail(string(text), 40))

@@ -30,25 +30,45 @@ type coordination interface {
 
 // each runs a scenario on every coordination server at hand, beside the others.
 func each(t *testing.T, scenario func(*testing.T, coordination)) {
+	eachStarts(t, func(t *testing.T, start starter) { scenario(t, start(t, lab.NewRegion(t, 1))) })
+}
+
+// starter starts a coordination server that names these regions.
+type starter func(t testing.TB, regions ...*lab.Region) coordination
+
+// eachStarts is for a scenario that has more to say of the server.
+func eachStarts(t *testing.T, scenario func(*testing.T, starter)) {
 	t.Parallel()
-	alone(t, func(t *testing.T, c coordination) {
+	servers(t, func(t *testing.T, start starter) {
 		t.Parallel()
-		scenario(t, c)
+		scenario(t, start)
 	})
 }
 
 // eachOfOurs is for what the ingress in Go does in a way of its own.
 func eachOfOurs(t *testing.T, scenario func(*testing.T, coordination)) {
+	ours(t)
+	each(t, scenario)
+}
+
+func ours(t *testing.T) {
 	if peer {
 		lab.NotTested(t, "the ingress in Go does that in a way of its own")
 	}
-	each(t, scenario)
 }
 
 // alone does so while no other scenario runs.
 func alone(t *testing.T, scenario func(*testing.T, coordination)) {
-	t.Run("testcontrol", func(t *testing.T) { scenario(t, newTestcontrol(t, lab.NewRegion(t, 1))) })
+	servers(t, func(t *testing.T, start starter) { scenario(t, start(t, lab.NewRegion(t, 1))) })
+}
+
+func servers(t *testing.T, scenario func(*testing.T, starter)) {
+	t.Run("testcontrol", func(t *testing.T) {
+		scenario(t, func(t testing.TB, regions ...*lab.Region) coordination { return newTestcontrol(t, regions...) })
+	})
 	if os.Getenv("HEADSCALE") != "" {
-		t.Run("headscale", func(t *testing.T) { scenario(t, newHeadscale(t, lab.NewRegion(t, 1))) })
+		t.Run("headscale", func(t *testing.T) {
+			scenario(t, func(t testing.TB, regions ...*lab.Region) coordination { return newHeadscale(t, regions...) })
+		})
 	}
 }

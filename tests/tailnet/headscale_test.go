@@ -18,7 +18,7 @@ import (
 	"funnel-ingress/tests/lab"
 )
 
-// headscale is the binary that HEADSCALE names, as it is, with SQLite, on loopback. Its policy allows everything between all
+// headscale is the binary that HEADSCALE names, as it is, with SQLite. Its policy allows everything between all
 // nodes, which is its default, and knows no funnel: nodes let the ingress in by their environment.
 type headscale struct {
 	t       testing.TB
@@ -34,7 +34,7 @@ const headscaleDomain = "hs.example"
 
 func newHeadscale(t testing.TB, regions ...*lab.Region) *headscale {
 	h := &headscale{t: t, dir: t.TempDir(), regions: regions, users: map[string]string{}}
-	h.address = fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t))
+	h.address = fmt.Sprintf("%v:%d", lab.Address, lab.FreePort(t))
 	type object = map[string]any
 	lab.Must(t, os.WriteFile(h.path("derp.yaml"), derpYAML(t, lab.DERPMap(regions...)), 0o600))
 	sockets, err := os.MkdirTemp("", "hs") // a socket's path may have 108 bytes

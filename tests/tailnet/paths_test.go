@@ -1,6 +1,7 @@
 package tailnet
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -48,19 +49,26 @@ func TestUpgrade(t *testing.T) {
 }
 
 // TestRegionDies has two DERP regions and a node that is reached over DERP only, and takes its home region away.
-func TestRegionDies(t *testing.T) {
-	t.Parallel()
-	regions := map[int]*lab.Region{1: lab.NewRegion(t, 1), 2: lab.NewRegion(t, 2)}
-	c := newTestcontrol(t, regions[1], regions[2])
-	w := newWorld(t, c, nil)
+func TestRegionDies(t *testing.T) { eachStarts(t, testRegionDies) }
+
+func testRegionDies(t *testing.T, start starter) {
+	regions := map[string]*lab.Region{"r1": lab.NewRegion(t, 1), "r2": lab.NewRegion(t, 2)}
+	w := newWorld(t, start(t, regions["r1"], regions["r2"]), nil)
 	w.join(t)
-	web := w.addNode(t, "web", alice, &lab.Tailscaled{Env: []string{noUDP + "=true"}})
+	daemon := w.newTailscaled()
+	daemon.Env = append(daemon.Env, noUDP+"=true")
+	web := w.addNode(t, "web", alice, daemon)
 	w.serveEcho(t, web)
 	w.awaitServed(t, public("web"), joining)
-	home := c.Node(web.Key).HomeDERP
+	relay := func() string {
+		status, err := web.Client.StatusWithoutPeers(context.Background())
+		lab.Must(t, err)
+		return status.Self.Relay
+	}
+	home := relay()
 	regions[home].Die()
 	began := time.Now()
-	lab.Eventually(t, "the node moves to the other region", 60*time.Second, func() bool { return c.Node(web.Key).HomeDERP != home })
+	lab.Eventually(t, "the node moves to the other region", 60*time.Second, func() bool { return relay() != home })
 	t.Logf("the node moved after %v", time.Since(began).Round(time.Millisecond))
 	w.awaitServed(t, public("web"), joining)
 }

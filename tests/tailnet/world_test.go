@@ -31,12 +31,12 @@ type world struct {
 // newWorld has an ingress that does not run yet; changes replace fields of feed.tailnet.
 func newWorld(t testing.TB, c coordination, changes map[string]any) *world {
 	t.Helper()
-	return &world{c, newIngress(t, c, changes)}
+	return newWorldWith(t, c, lab.NewIngress(t, ports...), changes)
 }
 
-// newIngress is fed by the tailnet.
-func newIngress(t testing.TB, c coordination, changes map[string]any) *lab.Ingress {
-	in := lab.NewIngress(t, ports...)
+// newWorldWith has this ingress, which is fed by the tailnet.
+func newWorldWith(t testing.TB, c coordination, in *lab.Ingress, changes map[string]any) *world {
+	t.Helper()
 	lab.Must(t, os.WriteFile(in.Path("authkey"), []byte(c.authKey(t, alice)+"\n"), 0o600))
 	policy := map[string]any{"hostname": ingressHost, "auth_key_file": "authkey", "public_suffix": suffix, "ports": ports,
 		"users": []string{c.login(alice)}}
@@ -49,7 +49,7 @@ func newIngress(t testing.TB, c coordination, changes map[string]any) *lab.Ingre
 	}
 	in.Config["feed"] = map[string]any{"type": "tailnet", "url": c.url(), "tailnet": policy}
 	in.Config["offer"] = map[string]any{"timeout": "5s"}
-	return in
+	return &world{c, in}
 }
 
 // join starts the ingress, and returns when the coordination server knows it.
