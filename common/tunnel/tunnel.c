@@ -33,7 +33,8 @@
 
 /* an initiation that has not gone to all its endpoints */
 struct call {
-    struct timer timer; /* in tunnel.calls: the next one's turn */
+    struct timer timer; /* in tunnel.calls: the next one's turn … */
+    struct list due;    /* … which has come: in tunnel.due */
     struct tunnel_peer *peer;
     uint8_t initiation[sizeof(struct wg_initiation_message)];
     uint8_t count, next;
@@ -66,6 +67,7 @@ struct tunnel {
     struct timerq timers, calls;
     struct tunnel_peer *peers;
     struct tunnel_stats stats;
+    struct list due;     /* calls that go on with the next pull */
     struct list reports; /* peers of TUNNEL_EVENT_SENDING */
     /* a datagram that still goes to more endpoints */
     uint8_t fan_datagram[TUNNEL_DATAGRAM_MAX];
@@ -93,6 +95,7 @@ struct tunnel *tunnel_new(const struct tunnel_config *config)
         return NULL;
     timerq_init(&t->timers);
     timerq_init(&t->calls);
+    list_init(&t->due);
     list_init(&t->reports);
     t->wg = wg_device_new(&config->wg);
     t->tcp = tcp_stack_new(&config->tcp);
@@ -140,6 +143,7 @@ static void call_end(struct tunnel_peer *peer)
     if (!peer->call)
         return;
     timerq_disarm(&peer->tunnel->calls, &peer->call->timer);
+    list_remove(&peer->call->due);
     free(peer->call);
     peer->call = NULL;
 }
@@ -467,18 +471,20 @@ static size_t call_begin(struct tunnel_peer *peer, const uint8_t *initiation, si
     memcpy(peer->call->initiation, initiation, sizeof(peer->call->initiation));
     memcpy(peer->call->to, t->fan + 1, (count - 1) * sizeof(struct endpoint));
     timer_init(&peer->call->timer);
+    list_init(&peer->call->due);
     timerq_arm(&t->calls, &peer->call->timer, ts_add(now, CALL_STEP_NS));
     return 1;
 }
 
 static size_t output_call(struct tunnel *t, uint8_t *buf, struct endpoint *to, ts_t now)
 {
-    struct timer *due = timerq_pop(&t->calls, now);
+    struct list *due = list_first(&t->due);
 
     if (!due)
         return 0;
-    struct call *call = container_of(due, struct call, timer);
+    struct call *call = container_of(due, struct call, due);
 
+    list_remove(due);
     memcpy(buf, call->initiation, sizeof(call->initiation));
     *to = call->to[call->next++];
     if (call->next < call->count)
@@ -545,6 +551,8 @@ void tunnel_expire(struct tunnel *tunnel, ts_t now)
             tunnel_peer_initiate(peer, now);
         silence_arm(peer, now);
     }
+    while ((t = timerq_pop(&tunnel->calls, now)))
+        list_append(&tunnel->due, &container_of(t, struct call, timer)->due);
 }
 
 struct tcp_conn *tunnel_connect(struct tunnel_peer *peer, bool v4, uint16_t port, void *ctx, int *err, ts_t now)

@@ -492,6 +492,8 @@ static void endpoints_are_called_in_turn(void **state)
         if (i < 2)
             assert_true(tunnel_deadline(t) == w->now + 10 * TS_MS);
         w->now += 10 * TS_MS;
+        tunnel_expire(t, w->now);
+        assert_true(tunnel_deadline(t) > w->now); /* also while it can't be pulled: a full socket must not spin its loop */
     }
     assert_true(tunnel_deadline(t) > w->now + TS_S);
     world_free(w);
