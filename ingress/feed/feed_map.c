@@ -538,7 +538,8 @@ static bool stage(struct feed_map *m, const struct route_node *row, bool same)
 {
     size_t bytes = same ? 0 : route_row_bytes(row);
 
-    m->over = m->over || m->staged_count == m->config.nodes_max || bytes > m->config.bytes_max - m->staged_bytes;
+    /* a reload may have lowered a limit below what is staged */
+    m->over = m->over || m->staged_count >= m->config.nodes_max || m->staged_bytes + bytes > m->config.bytes_max;
     if (m->over) {
         route_node_put(row);
         return false;

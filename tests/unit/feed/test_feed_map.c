@@ -393,6 +393,35 @@ static void no_more_memory_than_allowed(void **state)
     done();
 }
 
+/* an operator lowers a limit while a snapshot comes that is beyond it already */
+static void a_limit_that_comes_late(void **state)
+{
+    const struct feed_op begin = {.kind = FEED_OP_BEGIN}, end = {.kind = FEED_OP_END, .revision = 9};
+    char id[16], found[4];
+
+    (void)state;
+    for (int bytes = 0; bytes < 2; bytes++) {
+        PLAY(A_AND_B);
+        const struct feed_map_stats *stats = feed_map_stats(map);
+
+        assert_true(feed_map_take(map, &begin, UNIX_NOW, 0));
+        for (unsigned i = 0; i < 10; i++) {
+            if (i == 5)
+                feed_map_limits(map, bytes ? 0 : 3, bytes ? 1 << 10 : 0);
+            snprintf(id, sizeof(id), "node%u", i);
+            put_names(id, 100 + i, 20);
+        }
+        assert_true(feed_map_take(map, &end, UNIX_NOW, 0));
+        while (feed_map_step(map, 1, UNIX_NOW, 0))
+            ;
+        assert_string_equal(stats->refusal, bytes ? "a snapshot whose rows take more than 0 MiB, which is feed.max_memory"
+                                                  : "a snapshot of more than 3 rows, which is feed.max_nodes");
+        look(found);
+        assert_string_equal(found, "oo-");
+        done();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +436,7 @@ int main(void)
         cmocka_unit_test(a_bad_row_is_told_with_its_key),
         cmocka_unit_test(no_more_nodes_than_allowed),
         cmocka_unit_test(no_more_memory_than_allowed),
+        cmocka_unit_test(a_limit_that_comes_late),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
