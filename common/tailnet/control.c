@@ -107,7 +107,6 @@ struct control {
     bool heard, time_told; /* noted inside a callback: a frame came; it said the time */
     const char *broken;    /* likewise: drop for this reason */
 
-    struct map_seed seed;
     struct netmap *netmap;
     struct netmap_changes changes;
     ts_t heard_at;
@@ -1022,8 +1021,7 @@ struct control *control_new(const struct control_config *config, const struct co
     c->host = strdup(config->host);
     c->hostname = strdup(config->hostname);
     c->auth_key = strdup(config->auth_key);
-    c->seed = *config->seed;
-    c->netmap = netmap_new(&c->seed);
+    c->netmap = netmap_new(config->seed);
     if (!c->host || !c->hostname || !c->auth_key || !c->netmap) {
         control_free(c);
         return NULL;
@@ -1057,9 +1055,7 @@ bool control_restore(struct control *c, const char *text, size_t len)
     netmap_changes_clear(&c->changes);
     if (got == NETMAP_APPLIED && is_us(c, netmap_self(c->netmap)))
         return true;
-    netmap_free(c->netmap);
-    c->netmap = netmap_new(&c->seed);
-    BUG_ON(!c->netmap); /* at the start, right after one was freed */
+    netmap_empty(c->netmap);
     return false;
 }
 

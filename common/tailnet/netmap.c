@@ -555,14 +555,20 @@ enum netmap_frame netmap_apply(struct netmap *map, const char *text, size_t len,
     return NETMAP_APPLIED;
 }
 
+void netmap_empty(struct netmap *map)
+{
+    (void)drop_all(map, NULL); /* without changes to note there is nothing to fail */
+    users_free(map);
+    derp_map_deinit(&map->derp);
+    node_free(map->self);
+    map->self = NULL;
+}
+
 void netmap_free(struct netmap *map)
 {
     if (!map)
         return;
-    drop_all(map, NULL);
-    users_free(map);
-    derp_map_deinit(&map->derp);
-    node_free(map->self);
+    netmap_empty(map);
     map_deinit(&map->peers);
     map_deinit(&map->keys);
     map_deinit(&map->users);

@@ -80,6 +80,7 @@ struct netmap_asides {
 
 struct netmap *netmap_new(const struct map_seed *seed); /* NULL: out of memory */
 void netmap_free(struct netmap *map);                   /* NULL allowed */
+void netmap_empty(struct netmap *map);                  /* as it was when it was new */
 
 /* netmap_apply - one frame of a map stream.
  * text     len bytes of JSON, borrowed for this call

@@ -403,9 +403,30 @@ static void test_large_values(void **state)
     free(text);
 }
 
+/* what a map of another node leaves behind: nothing, and the next one is a first one */
+static void test_empty(void **state)
+{
+    struct world *w = *state;
+
+    frame(w, "{" SELF ",\"Peers\":[{\"ID\":2,\"Key\":\"" KEY("bb") "\",\"User\":7}],\"UserProfiles\":[{\"ID\":7,"
+             "\"LoginName\":\"a@b\"}],\"DERPMap\":{\"Regions\":{\"1\":{\"Nodes\":[{\"HostName\":\"derp.test\"}]}}}}", true);
+    assert_non_null(netmap_derp(w->map)->regions);
+    for (int i = 0; i < 2; i++) {
+        netmap_empty(w->map);
+        assert_null(netmap_self(w->map));
+        assert_null(netmap_peer(w->map, 2));
+        assert_int_equal(netmap_peers_count(w->map), 0);
+        assert_string_equal(netmap_login(w->map, 7), "");
+        assert_int_equal(netmap_derp(w->map)->regions_count, 0);
+    }
+    frame(w, "{" SELF ",\"Peers\":[{\"ID\":2,\"Key\":\"" KEY("bb") "\"}]}", true);
+    assert_int_equal(netmap_peers_count(w->map), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
         cmocka_unit_test_setup_teardown(test_headscale, setup, teardown),
         cmocka_unit_test_setup_teardown(test_testcontrol, setup, teardown),
         cmocka_unit_test_setup_teardown(test_first, setup, teardown),
