@@ -17,6 +17,7 @@
 #include "common/tailnet/tailnet_key.h"
 
 #define ID_MAX 128 /* docs/feed.md */
+#define LISTED_SPARE 1024 /* ids of nodes to look at, besides two for each node: of more, all are looked at instead */
 
 /* What was told of a node. */
 struct entry {
@@ -538,6 +539,7 @@ void feed_tailnet_taken(struct feed_tailnet *f)
 
 struct all {
     struct feed_tailnet *feed;
+    const struct netmap *netmap;
     int rc;
 };
 
@@ -549,12 +551,22 @@ static void add_peer(const struct netmap_node *peer, void *ctx)
         all->rc = add(&all->feed->look, peer->id);
 }
 
-/* look at every node again; who was still to be looked at is among them, or gone */
+static void add_gone(struct map_node *at, void *ctx)
+{
+    const struct entry *e = container_of(at, struct entry, by_id);
+    struct all *all = ctx;
+
+    if (all->rc == 0 && e->absent_until == TS_NEVER && !netmap_peer(all->netmap, e->node))
+        all->rc = add(&all->feed->gone, e->node);
+}
+
+/* look at every node again, and at those that have left; who was still to be looked at is among them */
 static int everything(struct feed_tailnet *f, const struct netmap *netmap)
 {
-    struct all all = {.feed = f};
+    struct all all = {.feed = f, .netmap = netmap};
 
-    f->look.at = f->look.count = 0;
+    f->look.at = f->look.count = f->gone.at = f->gone.count = 0;
+    map_each(&f->entries, add_gone, &all);
     netmap_each_peer(netmap, add_peer, &all);
     return all.rc;
 }
@@ -610,7 +622,12 @@ int feed_tailnet_changed(struct feed_tailnet *f, const struct netmap *netmap, co
             rc = add(&f->look, changes->ids[i]);
         else if (e)
             rc = gone(f, e, changes->reconnect, now);
+        else if (f->offered && f->kind == FEED_OP_PUT && f->fresh.node == changes->ids[i])
+            rc = add(&f->gone, changes->ids[i]); /* it is about to have a row */
     }
+    /* the map does not take as fast as the server changes its mind */
+    if (rc == 0 && feed_tailnet_listed(f) > 2 * (netmap_peers_count(netmap) + f->entries.count) + LISTED_SPARE)
+        rc = everything(f, netmap);
     return rc;
 }
 
@@ -655,6 +672,11 @@ void feed_tailnet_expire(struct feed_tailnet *f, ts_t now)
 }
 
 /* ---- life ---- */
+
+size_t feed_tailnet_listed(const struct feed_tailnet *f)
+{
+    return f->look.count + f->gone.count;
+}
 
 bool feed_tailnet_has(const struct feed_tailnet *f, int64_t node)
 {

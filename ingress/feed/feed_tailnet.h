@@ -76,5 +76,8 @@ void feed_tailnet_expire(struct feed_tailnet *feed, ts_t now);
 bool feed_tailnet_has(const struct feed_tailnet *feed, int64_t node);
 /* feed_tailnet_rows - how many nodes it has put and not taken back. */
 size_t feed_tailnet_rows(const struct feed_tailnet *feed);
+/* feed_tailnet_listed - ids of nodes to be looked at: some were already, some stand there twice. In proportion to the nodes there
+ * are, whatever the server says while no step is taken. */
+size_t feed_tailnet_listed(const struct feed_tailnet *feed);
 
 #endif

@@ -100,13 +100,18 @@ static void pull(struct world *w)
     }
 }
 
-static void frame(struct world *w, const char *text, bool first)
+static void hear(struct world *w, const char *text, bool first)
 {
     struct netmap_asides asides;
 
     netmap_changes_clear(&w->changes);
     assert_int_equal(netmap_apply(w->map, text, strlen(text), first, &w->changes, &asides), NETMAP_APPLIED);
     assert_int_equal(feed_tailnet_changed(w->feed, w->map, &w->changes, w->now), 0);
+}
+
+static void frame(struct world *w, const char *text, bool first)
+{
+    hear(w, text, first);
     pull(w);
 }
 
@@ -327,6 +332,35 @@ static void test_tcp(void **state)
     assert_string_equal(w->story, "");
 }
 
+/* steps are not taken for a while, and the server goes on */
+static void test_held_up(void **state)
+{
+    struct world *w = *state;
+    struct feed_op op;
+    char come[4096];
+
+    frame(w, "{" SELF "}", true);
+    snprintf(come, sizeof(come), "{\"PeersChanged\":[%s]}", node(2, "a.tail.example.", 7, NULL, true));
+    hear(w, come, false);
+    assert_true(feed_tailnet_next(w->feed, w->map, w->time, &op));
+    assert_int_equal(op.kind, FEED_OP_PUT);
+    hear(w, "{\"PeersRemoved\":[2]}", false); /* while its row is on offer */
+    pull(w);
+    assert_string_equal(w->story, "put:n2 remove:n2");
+    snprintf(come, sizeof(come), "{\"PeersChanged\":[%s]}", node(3, "b.tail.example.", 7, NULL, true));
+    frame(w, come, false);
+    assert_string_equal(w->story, "put:n3");
+    for (int i = 0; i < 20000; i++) {
+        hear(w, "{\"PeersRemoved\":[3]}", false);
+        hear(w, come, false);
+        assert_in_range(feed_tailnet_listed(w->feed), 0, 2000);
+    }
+    hear(w, "{\"PeersRemoved\":[3]}", false);
+    assert_int_equal(feed_tailnet_policy(w->feed, &policy, w->map), 0); /* looks at all, also at who has left */
+    pull(w);
+    assert_string_equal(w->story, "remove:n3");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +370,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_complete, setup, teardown),
         cmocka_unit_test_setup_teardown(test_blink, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tcp, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_held_up, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
