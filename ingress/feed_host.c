@@ -83,9 +83,10 @@ struct feed_host {
     bool keeping;
     atomic_bool kept;         /* the keeper has ended */
     int kept_rc;
+    bool keep_failed;         /* the last time, and it was said */
     struct feed_disk_info keep, on_disk; /* being written; the one that stands, wall_ns 0: none */
     uint64_t keep_changes, disk_changes; /* what they are made of: feed_map's counts */
-    uint64_t keep_revoked, disk_revoked;
+    uint64_t keep_revoked, tried_revoked;
     ts_t keep_at;
     struct log_limit said;    /* of what the source says of itself */
     bool cold;                /* the map came from disk, and the feed has not spoken yet */
@@ -292,13 +293,14 @@ static void keeper_join(struct feed_host *h)
     pthread_join(h->keeper, NULL);
     route_reader_deinit(&h->reader);
     h->keeping = false;
-    if (h->kept_rc != 0) {
+    h->tried_revoked = h->keep_revoked;
+    if (h->kept_rc != 0 && !h->keep_failed)
         log_warn("feed", "event=map_not_kept state_dir=\"%s\" error=\"%s\"", h->state_dir, err_str(h->kept_rc));
-        return;
-    }
+    h->keep_failed = h->kept_rc != 0;
+    if (h->keep_failed)
+        return; /* once more after KEEP_NS */
     h->on_disk = h->keep;
     h->disk_changes = h->keep_changes;
-    h->disk_revoked = h->keep_revoked;
 }
 
 /* due - the map on disk is not what the feed says any more */
@@ -311,7 +313,7 @@ static void keep_if_due(struct feed_host *h, ts_t now)
         keeper_join(h);
     if (!h->live || !*h->state_dir || h->keeping || h->working || stats->told_at == 0 ||
         (changes == h->disk_changes && stats->point.revision == h->on_disk.point.revision) ||
-        (stats->revoked == h->disk_revoked && now < h->keep_at))
+        (stats->revoked == h->tried_revoked && now < h->keep_at))
         return;
     h->keep = (struct feed_disk_info){.point = stats->point, .wall_ns = loop_wall()};
     h->keep_changes = changes;

@@ -172,6 +172,25 @@ def test_stale_and_cold(fed):
     wait_for("and without it", lambda: reason(world, "gone.test") == "unknown_name")
 
 
+def test_a_map_that_can_not_be_kept(fed):
+    """A withdrawal is written down at once; where that fails, it is said once and tried again later, and then it is kept."""
+    world, producer, _ = fed
+    key = random_public_key()
+    producer.put("gone", key=key, peerapi6=1, ports=[443], funnel={"admin": True, "node": True})
+    wait_for("kept", lambda: status(world)["kept_age_s"] is not None and status(world)["nodes"] == 2, 15)
+    blocker = world.ingress.directory / "state/.nodes.map.new"
+    blocker.mkdir()
+    (blocker / "something").touch()
+    producer.put("gone", revoked=True)
+    world.ingress.wait_log("event=map_not_kept", 15)
+    failed = time.monotonic()
+    wait_for("some looks later", lambda: time.monotonic() - failed > 3)
+    assert world.ingress.log().count("event=map_not_kept") == 1
+    (blocker / "something").unlink()
+    blocker.rmdir()
+    wait_for("kept after all", lambda: kept_as_withdrawn(world, key), 15)
+
+
 def test_a_feed_larger_than_allowed(fed):
     """It is refused and says why, the map in use stays; a reload with a larger limit takes it."""
     world, producer, _ = fed
