@@ -1,7 +1,9 @@
 /* main.c - funnel-ingress: the command line, and which of its two processes this is.
  *
  * What an operator starts becomes the supervisor; the supervisor starts this program again as the server. */
+#include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -10,7 +12,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
+#include "common/base/bug.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
 #include "common/cli/cli.h"
 #include "common/config/config.h"
 #include "common/crypto/crypto.h"
@@ -141,6 +147,22 @@ static void check_feed(const struct ingress_config *config, struct config_errors
     route_table_free(routes);
 }
 
+/* warn_no_folder - of what a start would fail for. Only a warning: a service manager may make the folder with the start. */
+static void warn_no_folder(const struct ingress_config *config)
+{
+    const char *path = config->admin.socket, *slash = strrchr(path, '/');
+    struct stat st;
+    char folder[PATH_MAX];
+
+    if (!*path)
+        return;
+    snprintf(folder, sizeof(folder), "%.*s", slash ? (int)MAX(slash - path, 1) : 1, slash ? path : ".");
+    int rc = stat(folder, &st) != 0 ? -errno : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+
+    if (rc != 0)
+        log_warn("config", "key=admin.socket warning=\"the socket can't be made: %s: %s\"", folder, err_str(rc));
+}
+
 /* check - what a start would check, without opening a socket. */
 static int check(const char *file, enum action action, bool quiet)
 {
@@ -154,8 +176,10 @@ static int check(const char *file, enum action action, bool quiet)
     if (s && action == ACTION_TEST) {
         struct generation *g = generation_load(1, file, s->text, s->text_len, s->keys, s->keys_count, &errors);
 
-        if (g)
+        if (g) {
             check_feed(g->config, &errors);
+            warn_no_folder(g->config);
+        }
         generation_put(g);
     }
     supply_free(s);

@@ -112,6 +112,14 @@ def test_ingress_check_finds_what_would_serve_nobody(tmp_path):
          "funnel": {"admin": True, "node": "ask"}}]}))
     done = run([INGRESS, "-t", "-c", ingress.config_file])
     assert "listen[0] public_port=444" in done.stderr
+    assert "admin.socket" not in done.stderr
+    for folder, why in (("absent", "No such file or directory"), (ingress.feed_file.name, "Not a directory")):
+        ingress.config["admin"] = {"socket": f"{folder}/admin.sock"}
+        ingress.write_config()
+        done = run([INGRESS, "-t", "-c", ingress.config_file])
+        assert re.search(f"key=admin.socket .*/{folder}: {why}", done.stderr, re.IGNORECASE), done.stderr
+    del ingress.config["admin"]
+    ingress.write_config()
     ingress.feed_file.write_text("\n")
     done = run([INGRESS, "-t", "-c", ingress.config_file], check=False)
     assert done.returncode == BAD_CONFIG and "is empty" in done.stderr
