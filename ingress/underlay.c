@@ -1,5 +1,6 @@
 #include "ingress/underlay.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #define STUN_BUSY_SPAN_NS  (6 * TS_S)  /* … up to so much later, by chance */
 #define STUN_IDLE_NS       (300 * TS_S)
 #define SAID_AT_ONCE       20 /* log lines that relays cause; then one a second */
+#define LOOKUPS_MAX        64 /* names of relays that are looked up at a time */
 
 /* a connection to a relay */
 struct stream {
@@ -47,6 +49,8 @@ struct underlay {
     struct netcheck *netcheck;
     struct stream *streams;
     struct lookup *lookups;
+    size_t lookups_count;
+    bool names_due; /* there may be more to look up */
     struct udp_sender sender;
     uint16_t port; /* of the workers' sockets */
     struct control_endpoint endpoints[CONTROL_ENDPOINTS_MAX];
@@ -126,11 +130,27 @@ static void post_lost(void *ctx, const uint8_t key[PATHS_KEY_BYTES], const uint8
 
 /* ---- relays ---- */
 
+/* say - a line about relays, as long as there are not too many: who names them, and they themselves, can cause them */
+static void __attribute__((format(printf, 4, 5))) say(struct underlay *u, enum log_level level, ts_t now, const char *fmt, ...)
+{
+    char text[LOG_QUOTE + 100], more[40] = "";
+    unsigned long unsaid;
+    va_list args;
+
+    if (!log_allowed(&u->said, now, &unsaid))
+        return;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (unsaid)
+        snprintf(more, sizeof(more), " unsaid=%lu", unsaid);
+    log_at(level, "relay", "%s%s", text, more);
+}
+
 static void on_relay_event(struct underlay *u, uint16_t region, const struct derp_event *event, ts_t now)
 {
     char quoted[LOG_QUOTE];
     struct endpoint from;
-    unsigned long unsaid;
 
     switch (event->kind) {
     case DERP_EVENT_PACKET:
@@ -148,17 +168,16 @@ static void on_relay_event(struct underlay *u, uint16_t region, const struct der
         paths_gone(u->paths, event->key, region, now);
         break;
     case DERP_EVENT_HEALTH:
-        if (event->text[0] && log_allowed(&u->said, now, &unsaid))
-            log_warn("relay", "event=health region=%u says=%s unsaid=%lu", region,
-                     log_quote(quoted, sizeof(quoted), event->text, strlen(event->text)), unsaid);
+        if (event->text[0])
+            say(u, LOG_WARN, now, "event=health region=%u says=%s", region,
+                log_quote(quoted, sizeof(quoted), event->text, strlen(event->text)));
         break;
     case DERP_EVENT_RESTARTING:
-        if (log_allowed(&u->said, now, &unsaid))
-            log_info("relay", "event=restarting region=%u unsaid=%lu", region, unsaid);
+        say(u, LOG_INFO, now, "event=restarting region=%u", region);
         break;
     case DERP_EVENT_FAILED:
-        log_warn("relay", "event=failed region=%u error=%s", region,
-                 log_quote(quoted, sizeof(quoted), event->text, strlen(event->text)));
+        say(u, LOG_WARN, now, "event=failed region=%u error=%s", region,
+            log_quote(quoted, sizeof(quoted), event->text, strlen(event->text)));
         break;
     case DERP_EVENT_UP:
     case DERP_EVENT_NONE:
@@ -212,7 +231,7 @@ static void on_stream_closed(void *ctx, const char *why, ts_t now)
     struct underlay *u = s->underlay;
     uint16_t region = s->region;
 
-    log_info("relay", "event=closed region=%u reason=\"%s\"", region, why ? why : "by the relay");
+    say(u, LOG_INFO, now, "event=closed region=%u reason=\"%s\"", region, why ? why : "by the relay");
     stream_free(s);
     derps_closed(u->derps, region, now);
 }
@@ -271,7 +290,7 @@ static void open_stream(struct underlay *u, uint16_t region, const struct derp_n
         s->secure = secure_stream_new(u->config.loop, u->config.resolver, &to, &stream_events, s, now);
     }
     if (!s || !s->secure) {
-        log_warn("relay", "event=failed region=%u error=\"%s\"", region, err_str(s ? ERR_INVALID : ERR_NOMEM));
+        say(u, LOG_WARN, now, "event=failed region=%u error=\"%s\"", region, err_str(s ? ERR_INVALID : ERR_NOMEM));
         free(s);
         derps_closed(u->derps, region, now);
         return;
@@ -303,7 +322,7 @@ static void act(struct underlay *u, ts_t now)
             open_stream(u, action.region, action.node, now);
     }
     while (derps_change(u->derps, &change)) {
-        log_info("relay", "event=%s region=%u", change.up ? "up" : "down", change.region);
+        say(u, LOG_INFO, now, "event=%s region=%u", change.up ? "up" : "down", change.region);
         paths_region(u->paths, change.region, change.up, now);
     }
 }
@@ -375,8 +394,8 @@ static void take_news(struct underlay *u, ts_t now)
     unsigned news = netcheck_news(u->netcheck);
 
     if (news & NETCHECK_HOME) {
-        log_info("relay", "event=home region=%u latency_us=%llu", netcheck_home(u->netcheck),
-                 (unsigned long long)(netcheck_latency(u->netcheck, netcheck_home(u->netcheck), now) / TS_US));
+        say(u, LOG_INFO, now, "event=home region=%u latency_us=%llu", netcheck_home(u->netcheck),
+            (unsigned long long)(netcheck_latency(u->netcheck, netcheck_home(u->netcheck), now) / TS_US));
         derps_home_set(u->derps, netcheck_home(u->netcheck), now);
     }
     if (news)
@@ -390,6 +409,7 @@ static void lookup_done(struct lookup *l)
     while (*at != l)
         at = &(*at)->next;
     *at = l->next;
+    l->underlay->lookups_count--;
     free(l);
 }
 
@@ -404,13 +424,14 @@ static void on_resolved(struct resolver_query *query, int status, const struct a
     lookup_done(l);
 }
 
+/* look_up - some of the names; the others when these are through */
 static void look_up(struct underlay *u)
 {
-    const char *host;
+    while (u->names_due && u->lookups_count < LOOKUPS_MAX) {
+        const char *host = netcheck_unresolved(u->netcheck);
+        struct lookup *l = host ? calloc(1, sizeof(*l)) : NULL;
 
-    while ((host = netcheck_unresolved(u->netcheck))) {
-        struct lookup *l = calloc(1, sizeof(*l));
-
+        u->names_due = l != NULL;
         if (!l)
             return;
         l->underlay = u;
@@ -418,6 +439,7 @@ static void look_up(struct underlay *u)
         snprintf(l->host, sizeof(l->host), "%s", host);
         l->next = u->lookups;
         u->lookups = l;
+        u->lookups_count++;
         resolver_ask(u->config.resolver, &l->query, l->host); /* l may be gone when this returns */
     }
 }
@@ -433,8 +455,8 @@ static void check(struct underlay *u, ts_t now)
         u->check_at = ts_min(u->check_at, ts_add(now, STUN_BUSY_MIN_NS + rng_below(u->config.rng, STUN_BUSY_SPAN_NS)));
     if (now < u->check_at)
         return;
-    look_up(u); /* those that nobody could name the last time */
     netcheck_start(u->netcheck, now);
+    u->names_due = true; /* those that nobody could name the last time */
     u->check_at = ts_add(now, busy ? STUN_BUSY_MIN_NS + rng_below(u->config.rng, STUN_BUSY_SPAN_NS) : STUN_IDLE_NS);
 }
 
@@ -477,6 +499,7 @@ ts_t underlay_flush(struct underlay *u, ts_t now)
     if (home && derps_failing(u->derps, home, now))
         netcheck_failing(u->netcheck, home, now);
     check(u, now);
+    look_up(u);
     take_news(u, now);
     send_out(u, now);
     act(u, now);
@@ -550,7 +573,7 @@ void underlay_netmap(struct underlay *u, const struct netmap *map, const struct 
     if (changes->derp) {
         derps_map_set(u->derps, netmap_derp(map), now);
         netcheck_map_set(u->netcheck, netmap_derp(map), now);
-        look_up(u);
+        u->names_due = true;
         u->check_at = now;
     }
     /* Peers are few when few changed; a removed one is no longer in the map to be named by its key, so then all are

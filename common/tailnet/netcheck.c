@@ -12,6 +12,7 @@
 struct target { /* a node of a region that speaks STUN */
     char *host; /* NULL: the addresses are known */
     bool asked; /* for its addresses */
+    bool nameless; /* there were none: it is asked for again with the next round */
     struct addr addr[2]; /* [1]: IPv4; none: not by that family */
     uint16_t port;
 };
@@ -266,7 +267,7 @@ void netcheck_resolved(struct netcheck *nc, const char *host, const struct addr 
 
             if (!t->host || strcmp(t->host, host) != 0)
                 continue;
-            t->asked = count > 0; /* else it is asked for again with the next round */
+            t->nameless = count == 0;
             for (size_t a = 0; a < count; a++)
                 if (addr_is_none(&t->addr[addr_is_v4(&addrs[a])]))
                     t->addr[addr_is_v4(&addrs[a])] = addrs[a];
@@ -320,12 +321,24 @@ static void finish(struct netcheck *nc, ts_t now)
     choose(nc, now);
 }
 
+static void ask_again(struct netcheck *nc)
+{
+    for (size_t i = 0; i < nc->regions_count; i++)
+        for (size_t k = 0; k < nc->regions[i].targets_count; k++) {
+            struct target *t = &nc->regions[i].targets[k];
+
+            if (t->nameless)
+                t->asked = t->nameless = false;
+        }
+}
+
 void netcheck_start(struct netcheck *nc, ts_t now)
 {
     bool all = nc->all_at == 0 || ts_since(now, nc->all_at) >= NETCHECK_ALL_NS;
 
     if (nc->running)
         return;
+    ask_again(nc);
     nc->running = true;
     nc->heard_any = nc->early = false;
     nc->round_at = now;
