@@ -36,7 +36,8 @@ static const char *const texts[REASON_COUNT] = {
         "call the ingress's UDP port (a stock Tailscale node behind NAT only after a PingRequest, docs/tailscale.md).",
     [REASON_NODE_UNREACHABLE] =
         "Compare the feed's peerapi4 and peerapi6 with the node's own (a restarted Tailscale node may have new ones), "
-        "and `addresses` with what it has. A dead node whose session has not timed out yet looks the same.",
+        "and `addresses` with what it has; with transport tcp: does something listen on the target's port at the node, "
+        "and do the rules there let us in? A dead node whose session has not timed out yet looks the same.",
     [REASON_NODE_UNKNOWN_PEER] =
         "Tell the node about this ingress's inner addresses: with Tailscale, Addresses and User of the ingress's entry "
         "in the node's map (docs/tailscale.md); with funnel-node, `addresses` of the ingress.",
