@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -114,6 +115,24 @@ func Ask(t testing.TB, client *http.Client, name string) (seen Asked) {
 	if err := json.NewDecoder(answer.Body).Decode(&seen); err != nil {
 		t.Fatalf("%s: %v", answer.Status, err)
 	}
+	return seen
+}
+
+// Curl fetches the site's page as people try things out; what that saw.
+func Curl(t testing.TB, address, name string) (seen Asked) {
+	t.Helper()
+	program, err := exec.LookPath("curl")
+	if err != nil {
+		NotTested(t, "no curl here")
+	}
+	host, port, err := net.SplitHostPort(address)
+	Must(t, err)
+	output, err := exec.Command(program, "--silent", "--show-error", "--max-time", "30", "--cacert", CA.file,
+		"--connect-to", name+":443:"+host+":"+port, "https://"+name+"/").Output()
+	if err != nil {
+		t.Fatalf("curl: %v\n%s", err, err.(*exec.ExitError).Stderr)
+	}
+	Must(t, json.Unmarshal(output, &seen))
 	return seen
 }
 

@@ -52,6 +52,11 @@ func testServe(t *testing.T, c coordination) {
 			t.Errorf("the site saw %+v", seen)
 		}
 	})
+	t.Run("curl", func(t *testing.T) {
+		if seen := lab.Curl(t, w.in.TLS[443], public("home")); seen.Host != public("home") || !strings.HasPrefix(seen.Header.Get("User-Agent"), "curl/") {
+			t.Errorf("the site saw %+v", seen)
+		}
+	})
 	t.Run("a custom name", func(t *testing.T) {
 		if seen := w.askFor(t, 443, "www.example.org"); seen.Host != "www.example.org" {
 			t.Errorf("the site saw %+v", seen)
