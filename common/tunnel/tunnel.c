@@ -4,8 +4,9 @@
  * ours; then TCP sees it, or, for a TSMP refusal, the pending connect ends. Nothing else is looked at.
  *
  * Outwards: TCP's next packet is written behind room for the WireGuard header and sealed where it lies. Only then come
- * WireGuard's own datagrams, so that data confirms a new session where there is some. Before a packet is pulled, its
- * peer's session is looked at: without one the peer is blocked and a handshake asked for; WG_EVENT_UP unblocks it.
+ * WireGuard's own datagrams, so that data confirms a new session where there is some; but where there is always more data
+ * than the socket takes, they go between. Before a packet is pulled, its peer's session is looked at: without one the peer
+ * is blocked and a handshake asked for; WG_EVENT_UP unblocks it.
  *
  * An initiation that may go to several endpoints goes to one after another, until it is answered. They may all lead to
  * the same node, and stock ones check the stamp before they take the lock under which they remember it: of two copies
@@ -28,6 +29,7 @@
 #include "common/tunnel/tsmp.h"
 #include "common/wg/wg_messages.h"
 
+#define DATA_IN_A_ROW  64 /* then WireGuard's own datagrams get a turn; as many as a train holds */
 #define CALL_STEP_NS   (10 * TS_MS) /* between the endpoints that an initiation goes to */
 #define SYN_SILENCE_NS TS_S /* the first SYN timeout, RFC 6298 section 2.1: nothing heard for that long is silence */
 
@@ -69,6 +71,7 @@ struct tunnel {
     struct tunnel_stats stats;
     struct list due;     /* calls that go on with the next pull */
     struct list reports; /* peers of TUNNEL_EVENT_SENDING */
+    unsigned data_in_a_row; /* datagrams pulled since WireGuard had none of its own */
     /* a datagram that still goes to more endpoints */
     uint8_t fan_datagram[TUNNEL_DATAGRAM_MAX];
     size_t fan_len;
@@ -518,17 +521,30 @@ static size_t output_wg(struct tunnel *t, uint8_t *buf, size_t cap, struct endpo
     return 0;
 }
 
+static size_t output_own(struct tunnel *t, uint8_t *buf, size_t cap, struct endpoint *to, ts_t now, uint64_t wall_ns)
+{
+    size_t len = output_call(t, buf, to, now);
+
+    if (len == 0)
+        len = output_wg(t, buf, cap, to, now, wall_ns);
+    if (len == 0)
+        t->data_in_a_row = 0;
+    return len;
+}
+
 size_t tunnel_output(struct tunnel *tunnel, uint8_t *buf, size_t cap, struct endpoint *to, ts_t now, uint64_t wall_ns)
 {
     BUG_ON(cap < TUNNEL_DATAGRAM_MAX);
     size_t len = output_fan(tunnel, buf, to);
 
-    if (len == 0)
+    if (len == 0 && tunnel->data_in_a_row >= DATA_IN_A_ROW)
+        len = output_own(tunnel, buf, cap, to, now, wall_ns);
+    if (len == 0) {
         len = output_tcp(tunnel, buf, cap, to, now);
+        tunnel->data_in_a_row += len > 0;
+    }
     if (len == 0)
-        len = output_call(tunnel, buf, to, now);
-    if (len == 0)
-        len = output_wg(tunnel, buf, cap, to, now, wall_ns);
+        len = output_own(tunnel, buf, cap, to, now, wall_ns);
     return len ? sent(tunnel, len) : 0;
 }
 

@@ -35,6 +35,8 @@ struct side {
     unsigned ups;
     unsigned sendings;          /* reports of sending */
     unsigned by_udp, by_relay;  /* datagrams sent */
+    unsigned initiations;       /* of them, to whomever */
+    unsigned most;              /* datagrams a pull takes; 0: any number */
     uint8_t got[1 << 17];
     size_t got_len;
 };
@@ -161,7 +163,11 @@ static void pull(struct world *w, int which)
 
     tunnel_expire(s->tunnel, w->now);
     take_events(w, s);
-    while ((len = tunnel_output(s->tunnel, buf, sizeof(buf), &to, w->now, w->wall)) > 0) {
+    for (unsigned n = 0; s->most == 0 || n < s->most; n++) {
+        len = tunnel_output(s->tunnel, buf, sizeof(buf), &to, w->now, w->wall);
+        if (len == 0)
+            break;
+        s->initiations += buf[0] == 1;
         bool relay = to.kind == ENDPOINT_DERP;
 
         if (w->cut || (relay ? memcmp(to.key, w->side[!which].public_key, 32) != 0
@@ -190,6 +196,18 @@ static ts_t next_time(struct world *w)
     return next;
 }
 
+static void arrive(struct world *w)
+{
+    while (w->wire_count > 0 && w->wire[w->wire_first].at <= w->now) {
+        struct datagram *d = &w->wire[w->wire_first];
+        struct wg_half half;
+
+        w->wire_first = (w->wire_first + 1) % WIRE_MAX;
+        w->wire_count--;
+        (void)tunnel_input(w->side[d->to].tunnel, d->bytes, d->len, &d->from, &half, w->now);
+    }
+}
+
 /* run for `ns`, or until `done` says so */
 static bool run(struct world *w, uint64_t ns, bool (*done)(struct world *w))
 {
@@ -206,14 +224,7 @@ static bool run(struct world *w, uint64_t ns, bool (*done)(struct world *w))
             break;
         w->wall += next - w->now;
         w->now = next;
-        while (w->wire_count > 0 && w->wire[w->wire_first].at <= w->now) {
-            struct datagram *d = &w->wire[w->wire_first];
-            struct wg_half half;
-
-            w->wire_first = (w->wire_first + 1) % WIRE_MAX;
-            w->wire_count--;
-            (void)tunnel_input(w->side[d->to].tunnel, d->bytes, d->len, &d->from, &half, w->now);
-        }
+        arrive(w);
     }
     w->wall += end - w->now;
     w->now = end;
@@ -531,6 +542,48 @@ static void a_call_ends_with_its_peer(void **state)
     world_free(w);
 }
 
+/* where there is always more data than the socket takes, a handshake goes all the same */
+static void handshakes_go_between_data(void **state)
+{
+    struct world *w = world_new();
+    struct side *s = &w->side[0], *other = &w->side[1];
+    struct tunnel_peer_config config = {.endpoints = {{.kind = ENDPOINT_UDP}}, .endpoints_count = 1};
+    struct tcp_conn *conns[20];
+    static const uint8_t data[65536];
+    int err;
+
+    (void)state;
+    side_peer(w, 0, true, 0);
+    side_peer(w, 1, false, 0);
+    assert_int_equal(tcp_listen(tunnel_tcp(other->tunnel), PORT, 32, NULL), 0);
+    assert_true(dial(w, TS_S));
+    for (size_t i = 0; i < ARRAY_SIZE(conns); i++)
+        conns[i] = tunnel_connect(s->peer, false, PORT, NULL, &err, w->now);
+    memcpy(config.identity, s->public_key, 32);
+    rng_fill(&s->rng, config.key, 32);
+    struct tunnel_peer *third = tunnel_peer_new(s->tunnel, &config, &err, w->now);
+
+    assert_non_null(third);
+    s->most = 5; /* each millisecond */
+    for (int ms = 0; ms < 1020; ms++) {
+        if (ms == 1000) {
+            s->initiations = 0;
+            tunnel_peer_initiate(third, w->now);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(conns); i++)
+            tcp_write(conns[i], data, sizeof(data), w->now);
+        w->now += TS_MS;
+        arrive(w);
+        pull(w, 0);
+        pull(w, 1);
+        other->got_len = 0;
+    }
+    assert_int_equal(s->initiations, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(conns); i++)
+        tcp_abort(conns[i], w->now);
+    world_free(w);
+}
+
 static void a_tsmp_refusal_is_read(void **state)
 {
     static const uint8_t refusal[] = {0x21, 0x06, 0x41, 0xc3, 0x50, 0x01, 0xbb}; /* vectors: tsmp.json */
@@ -592,6 +645,7 @@ int main(void)
         cmocka_unit_test(endpoints_are_called_in_turn),
         cmocka_unit_test(who_answers_ends_the_call),
         cmocka_unit_test(a_call_ends_with_its_peer),
+        cmocka_unit_test(handshakes_go_between_data),
         cmocka_unit_test(a_tsmp_refusal_is_read),
         cmocka_unit_test(handshakes_fan_out_until_someone_answers),
     };
