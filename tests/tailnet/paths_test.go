@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tailscale.com/envknob"
+	"tailscale.com/tailcfg"
 
 	"funnel-ingress/tests/lab"
 )
@@ -70,5 +71,17 @@ func testRegionDies(t *testing.T, start starter) {
 	began := time.Now()
 	lab.Eventually(t, "the node moves to the other region", 60*time.Second, func() bool { return relay() != home })
 	t.Logf("the node moved after %v", time.Since(began).Round(time.Millisecond))
+	w.awaitServed(t, public("web"), joining)
+}
+
+// TestRelayWithoutAddress has a region among the others whose relay has a name that no resolver even asks for.
+func TestRelayWithoutAddress(t *testing.T) {
+	t.Parallel()
+	c := newTestcontrol(t, lab.NewRegion(t, 1))
+	c.DERPMap.Regions[2] = &tailcfg.DERPRegion{RegionID: 2, RegionCode: "r2",
+		Nodes: []*tailcfg.DERPNode{{Name: "2a", RegionID: 2, HostName: "no..name"}}}
+	w := newWorld(t, c, nil)
+	w.join(t)
+	w.passthrough(t, w.addNode(t, "web", alice, w.newTailscaled()))
 	w.awaitServed(t, public("web"), joining)
 }
