@@ -153,11 +153,13 @@ static void make_underlay(struct membership *m, const uint8_t *key, ts_t now)
     };
 
     m->underlay = m->node_key ? underlay_new(&config, now) : NULL;
-    m->online = false;
-    if (!m->underlay)
+    m->online = m->underlay && control_state(tailnet_control(m->tailnet)) == CONTROL_ONLINE;
+    if (!m->underlay) {
         log_error("tailnet", "event=underlay_failed error=\"%s\" note=\"nodes can't be reached\"", err_str(ERR_NOMEM));
-    else
-        all_peers(m, now);
+        return;
+    }
+    underlay_online(m->underlay, m->online, now); /* with another key the server does not come back: it was here all along */
+    all_peers(m, now);
 }
 
 static void on_identity(void *ctx, const struct tailnet_identity *identity, ts_t now)
