@@ -260,12 +260,15 @@ static void kept(struct tailnet *t, int rc)
     t->keep_failed = rc != 0;
 }
 
-/* keep - some of it; returns when to go on */
-static ts_t keep(struct tailnet *t, ts_t now)
+/* keep - some of it; returns when to go on. It is not begun before all rows that are due were told: nodes without one would
+ * be missing from it. */
+static ts_t keep(struct tailnet *t, bool told, ts_t now)
 {
     const struct netmap *netmap = control_netmap(t->control);
     int rc = 0;
 
+    if (!t->keeper && !told)
+        return TS_NEVER;
     if (!t->keeper && t->keep_at <= now && netmap_self(netmap)) {
         t->keep_at = TS_NEVER;
         t->kept_at = now;
@@ -282,20 +285,22 @@ static ts_t keep(struct tailnet *t, ts_t now)
 
 /* ---- the feed ---- */
 
-static void hand_steps_over(struct tailnet *t, ts_t now)
+/* hand_steps_over - whether there are more, for another turn */
+static bool hand_steps_over(struct tailnet *t, ts_t now)
 {
     const struct netmap *netmap = control_netmap(t->control);
     struct feed_op op;
     unsigned steps = 0;
 
     while (!t->full && steps++ < STEPS_A_TURN && feed_tailnet_next(t->feed, netmap, control_time(t->control, now), &op)) {
-        if (t->events.sink.take(t->events.sink.ctx, &op, now))
-            feed_tailnet_taken(t->feed);
-        else
-            t->full = true;
+        t->full = !t->events.sink.take(t->events.sink.ctx, &op, now);
+        if (t->full)
+            break;
+        if (op.kind == FEED_OP_PUT)
+            keep_later(t, now); /* it may have had no row when the map was last written */
+        feed_tailnet_taken(t->feed);
     }
-    if (steps > STEPS_A_TURN)
-        loop_timer_arm(t->loop, &t->timer, now);
+    return steps > STEPS_A_TURN;
 }
 
 /* the server is alive, so what it last said still counts */
@@ -375,11 +380,11 @@ static void turn(struct tailnet *t, ts_t now)
     } while (flags);
     if (t->lacking)
         apply_policy(t);
-    ts_t next = ts_min(control_deadline(t->control), feed_tailnet_deadline(t->feed));
+    bool more = hand_steps_over(t, now);
+    ts_t next = more ? now : ts_min(control_deadline(t->control), feed_tailnet_deadline(t->feed));
 
-    next = ts_min(next, keep(t, now));
+    next = ts_min(next, keep(t, !more && !t->full, now));
     loop_timer_arm(t->loop, &t->timer, ts_min(next, t->identity_due ? t->identity_at : TS_NEVER));
-    hand_steps_over(t, now);
     pass_heartbeat(t, now);
     if (t->ended) {
         t->ended = false;
