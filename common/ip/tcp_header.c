@@ -113,7 +113,7 @@ size_t tcp_header_len(const struct tcp_header *h)
 
     len += h->mss ? 4 : 0;
     len += h->has_window_shift ? 4 : 0;
-    len += h->sack_permitted ? 4 : 0;
+    len += h->sack_permitted && !h->has_timestamp ? 4 : 0;
     len += h->has_timestamp ? TCP_TIMESTAMP_LEN : 0;
     len += h->sack_count ? 4 + 8 * (size_t)sack_fits(h) : 0;
     return len;
@@ -151,10 +151,15 @@ size_t tcp_header_write(const struct tcp_header *h, uint8_t *out)
         at = option(at, OPTION_WINDOW_SHIFT, 1);
         *at++ = h->window_shift;
     }
-    if (h->sack_permitted)
+    if (h->sack_permitted && h->has_timestamp) { /* instead of its padding: a SYN is no longer than it must be */
+        memcpy(at, (uint8_t[]){OPTION_SACK_PERMITTED, 2, OPTION_TIMESTAMP, 10}, 4);
+        at += 4;
+    } else if (h->sack_permitted) {
         at = option(at, OPTION_SACK_PERMITTED, 0);
-    if (h->has_timestamp) {
+    } else if (h->has_timestamp) {
         at = option(at, OPTION_TIMESTAMP, 8);
+    }
+    if (h->has_timestamp) {
         be32_put(at, h->ts_value);
         be32_put(at + 4, h->ts_echo);
         at += 8;

@@ -52,12 +52,13 @@ struct tcp_peer {
     uint16_t mtu; /* largest IP packet towards it */
     bool blocked;
     unsigned burst; /* segments sent in this turn */
+    uint16_t replies_first, replies_last; /* slots of what no connection sends; first 0: there is none */
     size_t conns_count;
     ts_t replies_full_at, challenges_full_at; /* its budgets of what answers strangers and doubtful segments */
     struct list conns;      /* all connections with it */
     struct list time_waits; /* and what is left of old ones */
     struct list ready;      /* connections that have something to send, in turn */
-    struct list ready_link; /* among the stack's peers to be pulled: not blocked, something ready */
+    struct list ready_link; /* among the stack's peers to be pulled: not blocked, something to send */
 };
 
 /* tcp_peer_init - mtu >= TCP_PEER_MTU_MIN. */

@@ -100,6 +100,7 @@ enum tcp_in tcp_listener_input(struct tcp_listener *l, struct tcp_peer *peer, co
     if (!c)
         return TCP_IN_REFUSED;
     c->passive = true;
+    c->answers = true; /* who is called is asked something */
     list_append(&l->half_open, &c->wait_link);
     l->half_open_count++;
     c->ts_ok = c->sack_ok = c->shift_ok = true;
@@ -185,15 +186,31 @@ static void last_ack_of_fin_wait_2(struct tcp_conn *c, ts_t now)
         .ts_echo = c->ts_recent,
     };
 
-    tcp_replies_add(&c->stack->replies, &reply, now);
+    tcp_replies_owe(&c->stack->replies, &reply); /* lost: the FIN comes again */
     tcp_conn_state_set(c, TCP_TIME_WAIT, "FIN");
 }
 
-/* What arrived in order completes the peer's FIN. */
-static void fin_arrived(struct tcp_conn *c, ts_t now)
+/* How long an acknowledgement may wait for company: about what the sender waits anyway. */
+static uint64_t ack_delay_ns(const struct tcp_conn *c)
+{
+    return MIN(MAX(c->rtt.min_ns, TCP_DELAYED_ACK_MIN_NS), TCP_DELAYED_ACK_NS);
+}
+
+static void ack_soon(struct tcp_conn *c, ts_t now)
+{
+    if (c->at[TCP_TIMER_ACK] == TS_NEVER)
+        c->at[TCP_TIMER_ACK] = now + ack_delay_ns(c);
+}
+
+/* What arrived in order completes the peer's FIN. Who answers soon may answer this with a FIN too: then one segment ends
+ * it. Not when bytes of a segment before it wait for an acknowledgement, which makes two. */
+static void fin_arrived(struct tcp_conn *c, bool second, ts_t now)
 {
     c->fin_received = true;
-    c->ack_due = true;
+    if (c->answers && !second && c->state == TCP_ESTABLISHED)
+        ack_soon(c, now);
+    else
+        c->ack_due = true;
     tcp_conn_event(c, TCP_EVENT_EOF);
     switch (c->state) {
     case TCP_ESTABLISHED:
@@ -208,12 +225,6 @@ static void fin_arrived(struct tcp_conn *c, ts_t now)
     default:
         break;
     }
-}
-
-/* How long an acknowledgement may wait for company: about what the sender waits anyway. */
-static uint64_t ack_delay_ns(const struct tcp_conn *c)
-{
-    return MIN(MAX(c->rtt.min_ns, TCP_DELAYED_ACK_MIN_NS), TCP_DELAYED_ACK_NS);
 }
 
 /* Bytes came. After a silence their sender begins anew, from one segment if it lost its window, or is at its very
@@ -240,14 +251,14 @@ static void ack_schedule(struct tcp_conn *c, size_t len, bool at_once, ts_t now)
         c->acks_more += c->acks_more < TCP_ACKS_MORE_MAX;
     if (ack_at_once(c, len, now) || at_once || c->rcv_unacked >= 2u * MIN(c->mss, MAX(c->rcv_mss, TCP_MSS_DEFAULT)))
         c->ack_due = true;
-    else if (c->at[TCP_TIMER_ACK] == TS_NEVER)
-        c->at[TCP_TIMER_ACK] = now + ack_delay_ns(c);
+    else
+        ack_soon(c, now);
 }
 
 /* The segment's bytes and FIN, from position `at`; when memory is out it counts as lost. */
 static void input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, size_t len, bool fin, ts_t now)
 {
-    bool hole = c->recvq.early;
+    bool hole = c->recvq.early, second = c->at[TCP_TIMER_ACK] != TS_NEVER;
     size_t unread = tcp_recvq_readable(&c->recvq);
     struct tcp_recvq_result r = {0};
 
@@ -278,7 +289,7 @@ static void input_text(struct tcp_conn *c, uint64_t at, const uint8_t *payload, 
     if (fin && c->rcv_fin == UINT64_MAX && at + len >= tcp_recvq_end(&c->recvq)) /* an end before known bytes: a lie */
         c->rcv_fin = at + len;
     if (c->rcv_fin == c->recvq.next)
-        fin_arrived(c, now);
+        fin_arrived(c, second, now);
     else if (fin)
         c->ack_due = true;
 }

@@ -1,25 +1,43 @@
-/* tcp_reply.c - a small ring in front of the output of connections. */
+/* tcp_reply.c - a few slots, which peers hold in lists. */
 #include "common/tcp/tcp_reply.h"
 
 #include "common/base/bucket.h"
 #include "common/base/bug.h"
 #include "common/ip/ip.h"
+#include "common/tcp/tcp_conn_priv.h"
 
 void tcp_replies_init(struct tcp_replies *r)
 {
-    r->first = 0;
-    r->count = 0;
+    for (uint16_t n = 1; n <= TCP_REPLY_SLOTS; n++)
+        r->slot[n - 1].next = n < TCP_REPLY_SLOTS ? n + 1 : 0;
+    r->free = 1;
+}
+
+bool tcp_replies_owe(struct tcp_replies *r, const struct tcp_reply *reply)
+{
+    struct tcp_peer *peer = reply->peer;
+    uint16_t n = r->free;
+
+    if (n == 0 || peer->blocked)
+        return false;
+    r->free = r->slot[n - 1].next;
+    r->slot[n - 1] = *reply;
+    r->slot[n - 1].next = 0;
+    if (peer->replies_first)
+        r->slot[peer->replies_last - 1].next = n;
+    else
+        peer->replies_first = n;
+    peer->replies_last = n;
+    tcp_peer_ready(peer);
+    return true;
 }
 
 bool tcp_replies_add(struct tcp_replies *r, const struct tcp_reply *reply, ts_t now)
 {
     uint64_t cost_ns = TS_S / TCP_REPLY_PER_S;
 
-    if (r->count == TCP_REPLY_SLOTS ||
-        !bucket_draw(&reply->peer->replies_full_at, cost_ns, cost_ns * TCP_REPLY_BURST, now))
-        return false;
-    r->slot[(r->first + r->count++) % TCP_REPLY_SLOTS] = *reply;
-    return true;
+    return r->free && bucket_draw(&reply->peer->replies_full_at, cost_ns, cost_ns * TCP_REPLY_BURST, now) &&
+           tcp_replies_owe(r, reply);
 }
 
 bool tcp_replies_reset(struct tcp_replies *r, struct tcp_peer *peer, const struct addrport *local,
@@ -38,53 +56,47 @@ bool tcp_replies_reset(struct tcp_replies *r, struct tcp_peer *peer, const struc
     return tcp_replies_add(r, &reply, now);
 }
 
-size_t tcp_replies_output(struct tcp_replies *r, uint8_t *buf, size_t cap, struct tcp_peer **peer)
+/* the peer's first one leaves its slot, which may be filled again after the next call */
+static const struct tcp_reply *take(struct tcp_replies *r, struct tcp_peer *peer)
 {
-    while (r->count > 0) {
-        const struct tcp_reply *x = &r->slot[r->first];
-        struct tcp_header h = {
-            .src_port = x->local.port,
-            .dst_port = x->remote.port,
-            .seq = x->seq,
-            .ack = x->ack,
-            .flags = x->flags,
-            .window = x->window,
-            .has_timestamp = x->has_timestamp,
-            .ts_value = x->ts_value,
-            .ts_echo = x->ts_echo,
-        };
-        size_t len = tcp_header_len(&h), ip_len = ip_header_len(&x->local.addr);
+    uint16_t n = peer->replies_first;
 
-        r->first = (r->first + 1) % TCP_REPLY_SLOTS;
-        r->count--;
-        if (!x->peer || x->peer->blocked || ip_len + len > cap)
-            continue;
-        ip_header_write(buf, &x->local.addr, &x->remote.addr, IP_PROTOCOL_TCP, len);
-        tcp_header_write(&h, buf + ip_len);
-        tcp_checksum_put(buf + ip_len, len, ip_pseudo_sum(&x->local.addr, &x->remote.addr, IP_PROTOCOL_TCP, len));
-        *peer = x->peer;
-        return ip_len + len;
-    }
-    return 0;
+    if (n == 0)
+        return NULL;
+    peer->replies_first = r->slot[n - 1].next;
+    r->slot[n - 1].next = r->free;
+    r->free = n;
+    return &r->slot[n - 1];
 }
 
-struct tcp_peer *tcp_replies_peer(const struct tcp_replies *r)
+size_t tcp_replies_output(struct tcp_replies *r, struct tcp_peer *peer, uint8_t *buf, size_t cap)
 {
-    for (uint32_t i = 0; i < r->count; i++) {
-        struct tcp_peer *peer = r->slot[(r->first + i) % TCP_REPLY_SLOTS].peer;
+    const struct tcp_reply *x = take(r, peer);
 
-        if (peer && !peer->blocked)
-            return peer;
-    }
-    return NULL;
+    if (!x)
+        return 0;
+    struct tcp_header h = {
+        .src_port = x->local.port,
+        .dst_port = x->remote.port,
+        .seq = x->seq,
+        .ack = x->ack,
+        .flags = x->flags,
+        .window = x->window,
+        .has_timestamp = x->has_timestamp,
+        .ts_value = x->ts_value,
+        .ts_echo = x->ts_echo,
+    };
+    size_t len = tcp_header_len(&h), ip_len = ip_header_len(&x->local.addr);
+
+    BUG_ON(ip_len + len > cap);
+    ip_header_write(buf, &x->local.addr, &x->remote.addr, IP_PROTOCOL_TCP, len);
+    tcp_header_write(&h, buf + ip_len);
+    tcp_checksum_put(buf + ip_len, len, ip_pseudo_sum(&x->local.addr, &x->remote.addr, IP_PROTOCOL_TCP, len));
+    return ip_len + len;
 }
 
-void tcp_replies_forget(struct tcp_replies *r, const struct tcp_peer *peer)
+void tcp_replies_forget(struct tcp_replies *r, struct tcp_peer *peer)
 {
-    for (uint32_t i = 0; i < r->count; i++) {
-        struct tcp_reply *x = &r->slot[(r->first + i) % TCP_REPLY_SLOTS];
-
-        if (x->peer == peer)
-            x->peer = NULL;
-    }
+    while (take(r, peer))
+        ;
 }

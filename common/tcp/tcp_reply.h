@@ -1,8 +1,9 @@
 /* tcp_reply.h - segments that no connection sends: resets for unknown connections, ACKs of TIME-WAIT.
  *
  * A stranger's segment costs at most one slot; when the slots are taken or its peer's rate is reached, nothing is said.
- * Each peer has a rate of its own: what one of them floods takes neither the last ACK of another's connections nor its
- * resets. Only as many as have their whole burst in one turn of the loop fill all slots. */
+ * Each peer has a rate of its own: what one of them floods takes no reset of another's. Only as many as have their whole
+ * burst in one turn of the loop fill all slots. The ACK that begins a TIME-WAIT is owed, once a connection, and asks no
+ * rate. Replies wait with their peer and go when its turn comes, so that they share its train of datagrams. */
 #ifndef TCP_TCP_REPLY_H
 #define TCP_TCP_REPLY_H
 
@@ -15,6 +16,7 @@
 
 struct tcp_reply {
     struct tcp_peer *peer;
+    uint16_t next; /* slot number of the peer's next one, or of the next free one; 0: none */
     struct addrport local, remote;
     uint32_t seq, ack;
     uint8_t flags;
@@ -24,26 +26,26 @@ struct tcp_reply {
 };
 
 struct tcp_replies {
-    struct tcp_reply slot[TCP_REPLY_SLOTS];
-    uint32_t first, count;
+    struct tcp_reply slot[TCP_REPLY_SLOTS]; /* slot number n lies at n - 1 */
+    uint16_t free;                          /* 0: all are taken */
 };
 
 void tcp_replies_init(struct tcp_replies *r);
 
-/* tcp_replies_add - false: not now. Takes from the peer's budget. */
+/* tcp_replies_owe - false: all slots are taken, or the peer is blocked. */
+bool tcp_replies_owe(struct tcp_replies *r, const struct tcp_reply *reply);
+
+/* tcp_replies_add - the same, from the peer's budget; false also when that is spent. */
 bool tcp_replies_add(struct tcp_replies *r, const struct tcp_reply *reply, ts_t now);
 
 /* tcp_replies_reset - answer this segment with a reset, RFC 9293 section 3.10.7.1; never one reset with another. */
 bool tcp_replies_reset(struct tcp_replies *r, struct tcp_peer *peer, const struct addrport *local,
                        const struct addrport *remote, const struct tcp_header *h, size_t payload_len, ts_t now);
 
-/* tcp_replies_output - write the next one to buf; those to a blocked peer are dropped. Returns its length, or 0. */
-size_t tcp_replies_output(struct tcp_replies *r, uint8_t *buf, size_t cap, struct tcp_peer **peer);
-
-/* tcp_replies_peer - the peer of the reply that tcp_replies_output would write; NULL: none. */
-struct tcp_peer *tcp_replies_peer(const struct tcp_replies *r);
+/* tcp_replies_output - write this peer's next one to buf. Returns its length, or 0. */
+size_t tcp_replies_output(struct tcp_replies *r, struct tcp_peer *peer, uint8_t *buf, size_t cap);
 
 /* tcp_replies_forget - drop those for this peer. */
-void tcp_replies_forget(struct tcp_replies *r, const struct tcp_peer *peer);
+void tcp_replies_forget(struct tcp_replies *r, struct tcp_peer *peer);
 
 #endif

@@ -1,8 +1,8 @@
 /* tcp_stack.c - everything that is about more than one connection.
  *
  * Input: IP and TCP headers are checked, then the segment belongs to a connection, a TIME-WAIT, a listener, or nobody.
- * Output: replies first (they are few and rate limited), then peers in turn, and of each peer its connections in turn,
- * TCP_BURST segments at most before the next one, and TCP_PEER_BURST before the next peer. A blocked peer is not in the queue of peers, so it costs nothing.
+ * Output: peers in turn, and of each peer the replies (they are few), then its connections in turn, TCP_BURST segments
+ * at most before the next one, and TCP_PEER_BURST before the next peer. A blocked peer is not in the queue of peers, so it costs nothing.
  * Time: one heap of deadlines, one timer a connection (the earliest of its four), one for all of TIME-WAIT. */
 #include "common/tcp/tcp.h"
 
@@ -121,7 +121,7 @@ void tcp_peer_deinit(struct tcp_peer *peer, ts_t now)
 
 void tcp_peer_ready(struct tcp_peer *peer)
 {
-    if (peer->blocked || list_empty(&peer->ready))
+    if (peer->blocked || (list_empty(&peer->ready) && !peer->replies_first))
         list_remove(&peer->ready_link);
     else if (list_empty(&peer->ready_link))
         list_append(&peer->stack->ready_peers, &peer->ready_link);
@@ -130,6 +130,8 @@ void tcp_peer_ready(struct tcp_peer *peer)
 void tcp_peer_block(struct tcp_peer *peer, bool blocked)
 {
     peer->blocked = blocked;
+    if (blocked)
+        tcp_replies_forget(&peer->stack->replies, peer);
     tcp_peer_ready(peer);
 }
 
@@ -288,44 +290,56 @@ enum tcp_in tcp_stack_input(struct tcp_stack *stack, struct tcp_peer *peer, cons
 /* -- output ---------------------------------------------------------------------------------------------------- */
 
 /* whoever had its turn goes to the end of its queue */
-static void turn_over(struct tcp_peer *peer, struct tcp_conn *c)
+static void conn_turn_over(struct tcp_conn *c)
 {
-    if (++c->burst >= TCP_BURST) {
-        list_remove(&c->ready_link);
-        list_append(&peer->ready, &c->ready_link);
-        c->burst = 0;
-    }
-    if (++peer->burst >= TCP_PEER_BURST) {
-        list_remove(&peer->ready_link);
-        list_append(&peer->stack->ready_peers, &peer->ready_link);
-        peer->burst = 0;
-    }
+    if (++c->burst < TCP_BURST)
+        return;
+    list_remove(&c->ready_link);
+    list_append(&c->peer->ready, &c->ready_link);
+    c->burst = 0;
+}
+
+static void peer_turn_over(struct tcp_peer *peer)
+{
+    if (++peer->burst < TCP_PEER_BURST)
+        return;
+    list_remove(&peer->ready_link);
+    list_append(&peer->stack->ready_peers, &peer->ready_link);
+    peer->burst = 0;
 }
 
 struct tcp_peer *tcp_stack_ready(const struct tcp_stack *stack)
 {
-    struct tcp_peer *peer = tcp_replies_peer(&stack->replies);
     struct list *l = list_first(&stack->ready_peers);
 
-    return peer || !l ? peer : container_of(l, struct tcp_peer, ready_link);
+    return l ? container_of(l, struct tcp_peer, ready_link) : NULL;
+}
+
+static size_t output_conn(struct tcp_peer *peer, uint8_t *buf, size_t cap, ts_t now)
+{
+    struct tcp_conn *c = container_of(list_first(&peer->ready), struct tcp_conn, ready_link);
+    size_t len = tcp_conn_output(c, buf, cap, now);
+
+    conn_turn_over(c);
+    tcp_conn_settle(c);
+    return len;
 }
 
 size_t tcp_stack_output(struct tcp_stack *stack, uint8_t *buf, size_t cap, struct tcp_peer **peer, ts_t now)
 {
-    struct list *l;
-    size_t len;
+    struct tcp_peer *p;
+    size_t len = 0;
 
     now = tcp_stack_clock(stack, now);
-    len = tcp_replies_output(&stack->replies, buf, cap, peer);
-    while (len == 0 && (l = list_first(&stack->ready_peers))) {
-        struct tcp_peer *p = container_of(l, struct tcp_peer, ready_link);
-        struct tcp_conn *c = container_of(list_first(&p->ready), struct tcp_conn, ready_link);
-
+    while (len == 0 && (p = tcp_stack_ready(stack))) {
         BUG_ON(cap < p->mtu);
-        len = tcp_conn_output(c, buf, cap, now);
         *peer = p;
-        turn_over(p, c);
-        tcp_conn_settle(c);
+        peer_turn_over(p);
+        len = tcp_replies_output(&stack->replies, p, buf, cap);
+        if (len == 0)
+            len = output_conn(p, buf, cap, now);
+        else
+            tcp_peer_ready(p);
     }
     stack->stats.segments_out += len > 0;
     return len;

@@ -17,6 +17,7 @@
 #include "common/base/err.h"
 #include "common/ip/ip.h"
 #include "common/ip/tcp_header.h"
+#include "common/tcp/tcp_reply.h"
 
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* what a line leaves out is zero */
 
@@ -71,7 +72,7 @@ static struct {
     ts_t now;
 } t;
 
-static void segment_in(const struct line *l)
+static void segment_from(struct tcp_peer *peer, const struct line *l)
 {
     struct tcp_header h = {
         .src_port = t.remote.port,
@@ -105,7 +106,12 @@ static void segment_in(const struct line *l)
     memset(buf + ip + header, 'p', l->len);
     tcp_checksum_put(buf + ip, header + l->len,
                      ip_pseudo_sum(&t.remote.addr, &t.local.addr, IP_PROTOCOL_TCP, header + l->len));
-    tcp_stack_input(t.stack, &t.peer, buf, ip + header + l->len, t.now);
+    tcp_stack_input(t.stack, peer, buf, ip + header + l->len, t.now);
+}
+
+static void segment_in(const struct line *l)
+{
+    segment_from(&t.peer, l);
 }
 
 static bool segment_out(struct tcp_header *h, size_t *len)
@@ -399,6 +405,22 @@ CASE(answers, true, HANDSHAKE, {IN, A, 1, 1, 100}, {OUT, A, 1, 101}, {WRITE, .se
      {WRITE, .seq = 50}, {OUT, A | P, 51, 201, 50}, {WAIT, .seq = 10}, {IN, A, 201, 101}, {WAIT, .seq = 300},
      {IN, A, 201, 101, 100}, {WAIT, .seq = 9}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 101, 301}, {WAIT, .seq = 300},
      {IN, A, 301, 101, 100}, {OUT, A, 101, 401}, {SILENCE})
+/* who was called is asked something, and answers: until that is late */
+#define ACCEPTED                                                                                                       \
+    {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1}, {IN, A, 1, 1}, {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED}
+CASE(asked, false, ACCEPTED, {IN, A, 1, 1, 100}, {SILENCE}, {WAIT, .seq = 4}, {WRITE, .seq = 50},
+     {OUT, A | P, 1, 101, 50}, {SILENCE})
+CASE(asked_late, false, ACCEPTED, {IN, A, 1, 1, 100}, {WAIT, .seq = 4}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 1, 101},
+     {IN, A, 101, 1, 100}, {OUT, A, 1, 201}, {SILENCE})
+/* such a one's FIN may answer a FIN */
+#define ANSWERED                                                                                                       \
+    ACCEPTED, {IN, A, 1, 1, 100}, {WRITE, .seq = 50}, {OUT, A | P, 1, 101, 50}, {IN, A, 101, 51},                       \
+        {EVENT, TCP_EVENT_READABLE | TCP_EVENT_DRAINED}
+CASE(fin_for_fin, false, ANSWERED, {IN, F | A, 101, 51}, {EVENT, TCP_EVENT_EOF}, {SILENCE}, {WAIT, .seq = 4},
+     {SHUTDOWN}, {OUT, F | A, 51, 102}, {SILENCE})
+CASE(fin_alone, false, ANSWERED, {IN, F | A, 101, 51}, {WAIT, .seq = 4}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 51, 102},
+     {SHUTDOWN}, {OUT, F | A, 51, 102}, {SILENCE})
+CASE(fin_second, false, ANSWERED, {IN, A, 101, 51, 100}, {SILENCE}, {IN, F | A, 201, 51}, {OUT, A, 51, 202}, {SILENCE})
 CASE(hole, true, HANDSHAKE, {IN, A, 1001, 1, 1000}, {OUT, A, 1, 1, .sack = {{1001, 2001}}}, {IN, A, 3001, 1, 1000},
      {OUT, A, 1, 1, .sack = {{3001, 4001}, {1001, 2001}}}, {IN, A, 1, 1, 1000},
      {OUT, A, 1, 2001, .sack = {{3001, 4001}}}, {IN, A, 2001, 1, 1000}, {OUT, A, 1, 4001}, {READ, .seq = 4000})
@@ -704,6 +726,60 @@ static void idle(void **state)
     finish();
 }
 
+/* the ACK that begins a TIME-WAIT is owed to each connection, however many end at once; its repeats are not */
+static void last_acks(void **state)
+{
+    static const struct line ends[] = {SERVED, {SILENCE}, {END}}, again = {IN, F | A, 1, 2};
+    int repeats = 0;
+    struct tcp_header h;
+    size_t len;
+
+    (void)state;
+    begin(false);
+    for (int i = 0; i < 2 * TCP_REPLY_BURST; i++) {
+        play("last_acks", ends);
+        tcp_release(t.conn, t.now);
+        t.conn = NULL;
+        t.remote.port++;
+    }
+    for (int i = 0; i < 2 * TCP_REPLY_BURST; i++) {
+        t.remote.port--;
+        segment_in(&again);
+    }
+    while (segment_out(&h, &len))
+        repeats++;
+    assert_int_equal(repeats, TCP_REPLY_BURST);
+    finish();
+}
+
+/* what no connection sends waits with its peer, so that a peer's datagrams come together, and not for a blocked one */
+static void replies_by_peer(void **state)
+{
+    static const struct line stranger = {IN, A, 1, 1};
+    struct tcp_peer other, *to[5], *seen = NULL;
+    uint8_t buf[2048];
+    int count = 0;
+
+    (void)state;
+    begin(false);
+    tcp_peer_init(&other, t.stack, NULL, 1280);
+    for (int i = 0; i < 4; i++)
+        segment_from(i % 2 ? &other : &t.peer, &stranger);
+    while (tcp_stack_output(t.stack, buf, sizeof(buf), &seen, t.now) > 0)
+        to[count++] = seen;
+    assert_int_equal(count, 4);
+    assert_true(to[0] == &t.peer && to[1] == &t.peer && to[2] == &other && to[3] == &other);
+    segment_from(&other, &stranger);
+    tcp_peer_block(&other, true);
+    segment_from(&other, &stranger);
+    tcp_peer_block(&other, false);
+    assert_int_equal(tcp_stack_output(t.stack, buf, sizeof(buf), &seen, t.now), 0);
+    segment_from(&other, &stranger);
+    tcp_peer_deinit(&other, t.now);
+    assert_int_equal(tcp_stack_output(t.stack, buf, sizeof(buf), &seen, t.now), 0);
+    finish();
+}
+
 static uint32_t window(void)
 {
     struct tcp_conn_info info;
@@ -785,7 +861,9 @@ int main(void)
         cmocka_unit_test(silly_window_offered), cmocka_unit_test(reorder_window_grows),
         cmocka_unit_test(repair_probed), cmocka_unit_test(stamp_beyond_hole), cmocka_unit_test(black_hole_late),
         cmocka_unit_test(idle),              cmocka_unit_test(zero_window_asked),
-        cmocka_unit_test(learned),
+        cmocka_unit_test(learned),           cmocka_unit_test(asked),            cmocka_unit_test(asked_late),
+        cmocka_unit_test(fin_for_fin),       cmocka_unit_test(fin_alone),        cmocka_unit_test(fin_second),
+        cmocka_unit_test(last_acks),         cmocka_unit_test(replies_by_peer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
