@@ -477,7 +477,7 @@ void tcp_consume(struct tcp_conn *c, size_t len, ts_t now)
     tcp_recvq_consumed(&c->recvq, c->stack->config.pool, len);
     if ((c->state == TCP_ESTABLISHED || c->state == TCP_FIN_WAIT_1 || c->state == TCP_FIN_WAIT_2) &&
         tcp_window_due(&c->window, c->recvq.bytes.base, tcp_conn_rcv_next(c), c->mss,
-                       tcp_stack_scarce(c->stack, 4)))
+                       tcp_stack_scarce(c->stack, 4), c->at[TCP_TIMER_ACK] != TS_NEVER))
         c->ack_due = true;
     tcp_stack_feed(c->stack);
     tcp_conn_settle(c);

@@ -60,14 +60,14 @@ static uint64_t edge_wanted(const struct tcp_window *w, uint64_t head, uint64_t 
     return MAX(w->edge, MIN(head + size, next + most));
 }
 
-bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss, bool scarce)
+bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss, bool scarce, bool soon)
 {
     uint64_t more = edge_wanted(w, head, next, scarce) - w->edge;
     uint64_t left = w->edge - MIN(w->edge, next);
 
     /* two segments are worth a packet only when the peer may be short of window; else the data's own ACKs say it */
     return more >= MIN((uint64_t)w->size / 2, 2 * (uint64_t)mss) &&
-           (more >= w->size / 4 || left < MAX((uint64_t)w->size / 4, 2 * (uint64_t)mss));
+           ((more >= w->size / 4 && !soon) || left < MAX((uint64_t)w->size / (soon ? 8 : 4), 2 * (uint64_t)mss));
 }
 
 uint16_t tcp_window_offer(struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss, bool scarce)

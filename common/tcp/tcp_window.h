@@ -40,8 +40,9 @@ void tcp_window_rtt(struct tcp_window *w, uint64_t rtt_ns);
 /* tcp_window_arrived - so many bytes came that had not been here; size_max: as above; unread: those in order that waited for the reader. */
 void tcp_window_arrived(struct tcp_window *w, size_t size_max, size_t bytes, size_t unread, ts_t now);
 
-/* tcp_window_due - an acknowledgement should go out only because the edge can move far enough; scarce: as below. */
-bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss, bool scarce);
+/* tcp_window_due - an acknowledgement should go out only because the edge can move far enough; scarce: as below;
+ * soon: one goes soon anyway, and only a peer that may be short of window cannot wait for it. */
+bool tcp_window_due(const struct tcp_window *w, uint64_t head, uint64_t next, uint16_t mss, bool scarce, bool soon);
 
 /* tcp_window_offer - the value for the header's field, moving the edge if that is worth it. head: first unread
  * position, next: first position not received (the FIN included). scarce: memory is short, the edge moves to

@@ -408,7 +408,7 @@ CASE(answers, true, HANDSHAKE, {IN, A, 1, 1, 100}, {OUT, A, 1, 101}, {WRITE, .se
 /* who was called is asked something, and answers: until that is late */
 #define ACCEPTED                                                                                                       \
     {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1}, {IN, A, 1, 1}, {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED}
-CASE(asked, false, ACCEPTED, {IN, A, 1, 1, 100}, {SILENCE}, {WAIT, .seq = 4}, {WRITE, .seq = 50},
+CASE(asked, false, ACCEPTED, {IN, A, 1, 1, 100}, {SILENCE}, {READ, .seq = 100}, {SILENCE}, {WAIT, .seq = 4}, {WRITE, .seq = 50},
      {OUT, A | P, 1, 101, 50}, {SILENCE})
 CASE(asked_late, false, ACCEPTED, {IN, A, 1, 1, 100}, {WAIT, .seq = 4}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 1, 101},
      {IN, A, 101, 1, 100}, {OUT, A, 1, 201}, {SILENCE})
@@ -416,6 +416,12 @@ CASE(asked_late, false, ACCEPTED, {IN, A, 1, 1, 100}, {WAIT, .seq = 4}, {SILENCE
 #define ANSWERED                                                                                                       \
     ACCEPTED, {IN, A, 1, 1, 100}, {WRITE, .seq = 50}, {OUT, A | P, 1, 101, 50}, {IN, A, 101, 51},                       \
         {EVENT, TCP_EVENT_READABLE | TCP_EVENT_DRAINED}
+/* ... and needs no news of the window, which a SYN can't say whole, before it has answered */
+CASE(asked_wide, false, {IN, S, 0, NO_ACK, .shift = 8}, {OUT, S | A, 0, 1}, {IN, A, 1, 1, 100},
+     {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED | TCP_EVENT_READABLE}, {READ, .seq = 100}, {SILENCE},
+     {WRITE, .seq = 50}, {OUT, A | P, 1, 101, 50}, {IN, A, 101, 51, 100}, {READ, .seq = 100}, {SILENCE},
+     {WRITE, .seq = 50}, {OUT, A | P, 51, 201, 50}, {IN, F | A, 201, 101}, {SILENCE}, {SHUTDOWN},
+     {OUT, F | A, 101, 202}, {SILENCE})
 CASE(fin_for_fin, false, ANSWERED, {IN, F | A, 101, 51}, {EVENT, TCP_EVENT_EOF}, {SILENCE}, {WAIT, .seq = 4},
      {SHUTDOWN}, {OUT, F | A, 51, 102}, {SILENCE})
 CASE(fin_alone, false, ANSWERED, {IN, F | A, 101, 51}, {WAIT, .seq = 4}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A, 51, 102},
@@ -862,7 +868,8 @@ int main(void)
         cmocka_unit_test(repair_probed), cmocka_unit_test(stamp_beyond_hole), cmocka_unit_test(black_hole_late),
         cmocka_unit_test(idle),              cmocka_unit_test(zero_window_asked),
         cmocka_unit_test(learned),           cmocka_unit_test(asked),            cmocka_unit_test(asked_late),
-        cmocka_unit_test(fin_for_fin),       cmocka_unit_test(fin_alone),        cmocka_unit_test(fin_second),
+        cmocka_unit_test(fin_for_fin),       cmocka_unit_test(asked_wide),       cmocka_unit_test(fin_alone),
+        cmocka_unit_test(fin_second),
         cmocka_unit_test(last_acks),         cmocka_unit_test(replies_by_peer),
     };
 
