@@ -171,7 +171,7 @@ int udp_receive(struct udp_receiver *r, int fd, int batches,
 int udp_sender_init(struct udp_sender *s, int fd4, int fd6)
 {
     *s = (struct udp_sender){.fd4 = fd4, .fd6 = fd6, .gso4 = true, .gso6 = true};
-    s->buffer = malloc((size_t)UDP_TRAIN_BYTES + UDP_SLOT_BYTES);
+    s->buffer = malloc((size_t)UDP_BATCH_BYTES + UDP_TRAIN_BYTES + UDP_SLOT_BYTES);
     return s->buffer ? 0 : ERR_NOMEM;
 }
 
@@ -181,39 +181,32 @@ void udp_sender_deinit(struct udp_sender *s)
     s->buffer = NULL;
 }
 
-static void clear(struct udp_sender *s)
-{
-    s->bytes = s->segment = 0;
-    s->count = 0;
-    s->closed = false;
-}
-
-/* address, local address to answer from, and the train's segment size */
-static void fill(struct udp_sender *s, struct msghdr *msg, struct sockaddr_storage *sa, union control *control,
+/* address, local address to answer from, and the train's segment size; 0: it is a single datagram */
+static void fill(const struct endpoint *to, struct msghdr *msg, struct sockaddr_storage *sa, union control *control,
                  uint16_t segment)
 {
-    bool v4 = addr_is_v4(&s->to.remote.addr);
+    bool v4 = addr_is_v4(&to->remote.addr);
     size_t used = 0;
 
     memset(control, 0, sizeof(*control));
-    *msg = (struct msghdr){.msg_name = sa, .msg_namelen = addrport_to_sockaddr(&s->to.remote, v4, sa)};
+    *msg = (struct msghdr){.msg_name = sa, .msg_namelen = addrport_to_sockaddr(&to->remote, v4, sa)};
     msg->msg_control = control;
     msg->msg_controllen = sizeof(*control);
     struct cmsghdr *c = CMSG_FIRSTHDR(msg);
 
-    if (!addr_is_none(&s->to.local) && v4) {
+    if (!addr_is_none(&to->local) && v4) {
         struct in_pktinfo info = {0};
 
-        memcpy(&info.ipi_spec_dst, addr_v4_bytes(&s->to.local), 4);
+        memcpy(&info.ipi_spec_dst, addr_v4_bytes(&to->local), 4);
         c->cmsg_level = IPPROTO_IP;
         c->cmsg_type = IP_PKTINFO;
         c->cmsg_len = CMSG_LEN(sizeof(info));
         memcpy(CMSG_DATA(c), &info, sizeof(info));
         used += CMSG_SPACE(sizeof(info));
-    } else if (!addr_is_none(&s->to.local)) {
+    } else if (!addr_is_none(&to->local)) {
         struct in6_pktinfo info = {0};
 
-        memcpy(&info.ipi6_addr, s->to.local.b, 16);
+        memcpy(&info.ipi6_addr, to->local.b, 16);
         c->cmsg_level = IPPROTO_IPV6;
         c->cmsg_type = IPV6_PKTINFO;
         c->cmsg_len = CMSG_LEN(sizeof(info));
@@ -233,77 +226,82 @@ static void fill(struct udp_sender *s, struct msghdr *msg, struct sockaddr_stora
         msg->msg_control = NULL;
 }
 
-/* one sendmsg for the whole train; 0, or -errno */
-static int send_train(struct udp_sender *s, int fd)
+static bool is_v4(const struct udp_train *train)
 {
-    struct sockaddr_storage sa;
-    union control control;
-    struct msghdr msg;
-    struct iovec iov = {s->buffer, s->bytes};
-
-    fill(s, &msg, &sa, &control, s->count > 1 ? (uint16_t)s->segment : 0);
-    msg.msg_iov = &iov;
-    msg.msg_iovlen = 1;
-    s->send_calls++;
-    return sendmsg(fd, &msg, MSG_DONTWAIT) < 0 ? -errno : 0;
+    return addr_is_v4(&train->to.remote.addr);
 }
 
-/* without GSO: each datagram on its own; 0, or -errno with the unsent rest moved to the front */
-static int send_singly(struct udp_sender *s, int fd)
+/* the first `datagrams` of the train that is due have left, or never will */
+static void leave(struct udp_sender *s, unsigned datagrams)
 {
-    struct mmsghdr msgs[UDP_TRAIN_MAX];
-    struct iovec iov[UDP_TRAIN_MAX];
-    struct sockaddr_storage sa;
-    union control control;
-    struct msghdr msg;
-    unsigned n = 0;
+    struct udp_train *train = &s->trains[s->first];
+    size_t bytes = MIN(datagrams * train->segment, train->bytes);
 
-    fill(s, &msg, &sa, &control, 0);
-    for (size_t at = 0; at < s->bytes; at += s->segment, n++) {
-        iov[n] = (struct iovec){s->buffer + at, MIN(s->segment, s->bytes - at)};
-        msgs[n].msg_hdr = msg;
-        msgs[n].msg_hdr.msg_iov = &iov[n];
-        msgs[n].msg_hdr.msg_iovlen = 1;
+    train->at += bytes;
+    train->bytes -= bytes;
+    train->count -= datagrams;
+    s->first += train->count == 0;
+    if (s->first == s->end)
+        s->first = s->end = s->bytes = 0;
+}
+
+/* One sendmmsg for the trains that are due, as far as they use the same socket: a message for each with GSO, else one for
+ * each datagram. What left is taken out; 0, or -errno about the first message. */
+static int send_some(struct udp_sender *s, bool v4, bool gso)
+{
+    struct mmsghdr msgs[UDP_TRAINS_MAX];
+    struct iovec iov[UDP_TRAINS_MAX];
+    struct sockaddr_storage names[UDP_TRAINS_MAX];
+    union control controls[UDP_TRAINS_MAX];
+    unsigned datagrams[UDP_TRAINS_MAX], n = 0;
+
+    for (unsigned i = s->first; i < s->end && is_v4(&s->trains[i]) == v4; i++) {
+        const struct udp_train *train = &s->trains[i];
+        size_t step = gso ? train->bytes : train->segment;
+
+        for (size_t at = 0; at < train->bytes && n < UDP_TRAINS_MAX; at += step, n++) {
+            datagrams[n] = gso ? train->count : 1;
+            iov[n] = (struct iovec){s->buffer + train->at + at, MIN(step, train->bytes - at)};
+            fill(&train->to, &msgs[n].msg_hdr, &names[n], &controls[n],
+                 datagrams[n] > 1 ? (uint16_t)train->segment : 0);
+            msgs[n].msg_hdr.msg_iov = &iov[n];
+            msgs[n].msg_hdr.msg_iovlen = 1;
+        }
     }
     s->send_calls++;
-    int sent = sendmmsg(fd, msgs, n, MSG_DONTWAIT);
+    int sent = sendmmsg(v4 ? s->fd4 : s->fd6, msgs, n, MSG_DONTWAIT);
 
     if (sent < 0)
         return -errno;
-    if ((unsigned)sent == n)
-        return 0;
-    size_t gone = (size_t)sent * s->segment;
-
-    memmove(s->buffer, s->buffer + gone, s->bytes - gone);
-    s->bytes -= gone;
-    s->count -= (unsigned)sent;
-    s->sent += (unsigned)sent;
-    return -EAGAIN;
+    for (int i = 0; i < sent; i++) {
+        s->sent += datagrams[i];
+        leave(s, datagrams[i]);
+    }
+    return 0;
 }
 
 bool udp_sender_flush(struct udp_sender *s)
 {
-    while (s->count > 0) {
-        bool v4 = addr_is_v4(&s->to.remote.addr);
+    while (s->first < s->end) {
+        const struct udp_train *train = &s->trains[s->first];
+        bool v4 = is_v4(train);
         bool *gso = v4 ? &s->gso4 : &s->gso6;
-        int fd = v4 ? s->fd4 : s->fd6;
-        int rc = fd < 0 ? -EAFNOSUPPORT : *gso || s->count == 1 ? send_train(s, fd) : send_singly(s, fd);
+        int rc = (v4 ? s->fd4 : s->fd6) < 0 ? -EAFNOSUPPORT : send_some(s, v4, *gso);
 
         if (rc == -EAGAIN || rc == -ENOBUFS) {
             s->blocked = true;
             return false;
         }
-        if (rc == -EINTR)
+        if (rc == 0 || rc == -EINTR)
             continue;
-        if ((rc == -EIO || rc == -EINVAL || rc == -EOPNOTSUPP || rc == -EMSGSIZE) && *gso && s->count > 1) {
+        if ((rc == -EIO || rc == -EINVAL || rc == -EOPNOTSUPP || rc == -EMSGSIZE) && *gso && train->count > 1) {
             *gso = false; /* no UDP_SEGMENT here (or not for this route): datagrams one by one from now on */
             continue;
         }
-        if (rc == 0)
-            s->sent += s->count;
-        else
-            s->failed += s->count;
-        clear(s);
+        unsigned refused = *gso ? train->count : 1;
+
+        s->failed += refused;
+        leave(s, refused);
     }
     s->blocked = false;
     return true;
@@ -314,7 +312,7 @@ uint8_t *udp_sender_room(struct udp_sender *s, size_t max_len)
     BUG_ON(max_len > UDP_SLOT_BYTES);
     if (s->blocked && !udp_sender_flush(s))
         return NULL;
-    if (s->closed || s->count >= UDP_TRAIN_MAX || s->bytes + max_len > UDP_TRAIN_BYTES)
+    if (s->end == UDP_TRAINS_MAX || (s->end > 0 && s->trains[s->end - 1].bytes + max_len > UDP_TRAIN_BYTES))
         if (!udp_sender_flush(s))
             return NULL;
     return s->buffer + s->bytes;
@@ -325,24 +323,28 @@ static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
     return addrport_equal(&a->remote, &b->remote) && addr_equal(&a->local, &b->local);
 }
 
+/* can it grow by a datagram of this length: none in it is longer or, but for the last, shorter */
+static bool takes(const struct udp_train *train, size_t len, const struct endpoint *to)
+{
+    return train->count < UDP_TRAIN_MAX && train->bytes == train->count * train->segment && len <= train->segment &&
+           same_endpoint(&train->to, to);
+}
+
 void udp_sender_commit(struct udp_sender *s, size_t len, const struct endpoint *to)
 {
     BUG_ON(len == 0 || len > UDP_SLOT_BYTES);
-    if (s->count > 0 && (!same_endpoint(&s->to, to) || len > s->segment)) {
-        /* it begins a train of its own: send what stood before it, then move it to the front */
-        uint8_t *datagram = s->buffer + s->bytes;
+    if (s->first == s->end || !takes(&s->trains[s->end - 1], len, to)) {
+        if (s->bytes >= UDP_BATCH_BYTES) {
+            uint8_t *datagram = s->buffer + s->bytes;
 
-        if (!udp_sender_flush(s)) {
-            s->failed++; /* dropped, as a full socket would; WireGuard and TCP cope */
-            return;
+            if (udp_sender_flush(s)) /* else it stays where it is, and there is no room for another */
+                memmove(s->buffer, datagram, len);
         }
-        memmove(s->buffer, datagram, len);
+        s->trains[s->end++] = (struct udp_train){.to = *to, .at = s->bytes, .segment = len};
     }
-    if (s->count == 0) {
-        s->to = *to;
-        s->segment = len;
-    }
-    s->closed = len < s->segment;
+    struct udp_train *train = &s->trains[s->end - 1];
+
+    train->bytes += len;
+    train->count++;
     s->bytes += len;
-    s->count++;
 }

@@ -1,7 +1,8 @@
 /* udp.h - UDP sockets in batches: GSO out, GRO in, the local address kept.
  *
- * SHELL. A sender collects datagrams for one destination and of one size into one sendmsg with UDP_SEGMENT, where the
- * kernel has it; else single datagrams by sendmmsg. A receiver takes many datagrams a call and splits GRO trains. */
+ * SHELL. A sender collects datagrams for one destination and of one size into a train, sent as one message with UDP_SEGMENT
+ * where the kernel has it, and many trains into one sendmmsg. A receiver takes many datagrams a call and splits GRO
+ * trains. */
 #ifndef NET_UDP_H
 #define NET_UDP_H
 
@@ -13,6 +14,8 @@
 
 #define UDP_TRAIN_BYTES 65000 /* most bytes in one GSO send; the kernel's limit is 65,507 */
 #define UDP_TRAIN_MAX   64    /* most segments in one GSO send (UDP_MAX_SEGMENTS of older kernels) */
+#define UDP_TRAINS_MAX  64    /* sent at once */
+#define UDP_BATCH_BYTES 16384 /* in trains, before the next one begins: then they are worth a call */
 #define UDP_RECV_SLOTS  8
 #define UDP_SLOT_BYTES  65536
 
@@ -36,26 +39,31 @@ void udp_receiver_deinit(struct udp_receiver *r);
 int udp_receive(struct udp_receiver *r, int fd, int batches,
                 void (*fn)(void *ctx, uint8_t *datagram, size_t len, const struct endpoint *from), void *ctx);
 
-struct udp_sender {
-    int fd4, fd6;        /* -1: none */
-    bool gso4, gso6;     /* UDP_SEGMENT works */
-    uint8_t *buffer;     /* the train being built, then room for one datagram more */
-    size_t bytes;        /* in the train */
-    size_t segment;      /* size of its datagrams; the last may be shorter */
-    unsigned count;
-    bool closed;         /* a short one ended it */
-    bool blocked;        /* the socket's buffer is full: wait for writable */
+struct udp_train {
     struct endpoint to;
+    size_t at, bytes; /* of the sender's buffer */
+    size_t segment;   /* size of its datagrams; the last may be shorter, and ends it */
+    unsigned count;
+};
+
+struct udp_sender {
+    int fd4, fd6;     /* -1: none */
+    bool gso4, gso6;  /* UDP_SEGMENT works */
+    bool blocked;     /* the socket's buffer is full: wait for writable */
+    uint8_t *buffer;  /* the trains, one behind the other, then room for one datagram more */
+    size_t bytes;     /* in the trains */
+    struct udp_train trains[UDP_TRAINS_MAX];
+    unsigned first, end;                 /* those that are not sent; the last one may still grow */
     uint64_t sent, send_calls, failed; /* failed: datagrams the kernel refused (unreachable, filtered); WireGuard copes */
 };
 int udp_sender_init(struct udp_sender *s, int fd4, int fd6); /* 0 or ERR_NOMEM; descriptors stay the caller's */
 void udp_sender_deinit(struct udp_sender *s);
-/* udp_sender_room - where the next datagram (at most max_len bytes) is to be written. Flushes a train that is too full.
+/* udp_sender_room - where the next datagram (at most max_len bytes) is to be written. Flushes what is too full for it.
  * NULL when the socket is blocked: stop pulling until it is writable. */
 uint8_t *udp_sender_room(struct udp_sender *s, size_t max_len);
 /* udp_sender_commit - the datagram of len bytes at that room goes to `to`. */
 void udp_sender_commit(struct udp_sender *s, size_t len, const struct endpoint *to);
-/* udp_sender_flush - send what is collected. False: blocked; the train is kept for the next flush. */
+/* udp_sender_flush - send what is collected. False: blocked; what is left is kept for the next flush. */
 bool udp_sender_flush(struct udp_sender *s);
 
 #endif

@@ -30,7 +30,7 @@
     /* bytes */                                                                                                        \
     CALL(recvmmsg, "datagrams, in batches")                                                                            \
     CALL(sendmmsg, "the same outwards")                                                                                \
-    CALL(sendmsg, "datagrams in GSO trains; messages to the supervisor; a visitor's bytes")                            \
+    CALL(sendmsg, "messages to the supervisor; a visitor's bytes")                                                     \
     CALL(recvmsg, "messages of the supervisor")                                                                        \
     CALL(recvfrom, "recv: a visitor's hello")                                                                          \
     CALL(sendto, "send: a TLS alert")                                                                                  \
