@@ -17,8 +17,8 @@
 
 #include "common/base/bug.h"
 #include "common/crypto/crypto.h"
-#include "ingress/feed/feed_session.h"
 #include "seeds.h"
+#include "talk.h"
 
 #define SEEDS_DEFAULT 2000
 #define NODES         11
@@ -28,7 +28,6 @@
 #define STORM_STEPS   300
 #define CALM_STEPS    4000
 #define STEP_NS       (100 * TS_MS)
-#define STREAM_MAX    ((size_t)1 << 20)
 #define PREFIX        "/n/"
 #define WITHDRAWN     (-1)
 
@@ -38,10 +37,6 @@ struct nodes {
 };
 
 static struct {
-    uint64_t seed;
-    struct rng rng;
-    ts_t now;
-    bool calm;
     /* the cluster */
     struct nodes history[CLUSTERS][REVISIONS + 1];
     int cluster; /* which of them it is now */
@@ -49,42 +44,38 @@ static struct {
     bool authentication;
     unsigned token; /* the one that counts */
     /* its connection */
-    bool open, cut_at_end, mute, watching;
+    bool watching;
     int heard_of;   /* the cluster whose bytes these are */
     uint64_t behind; /* the member lags by so much */
-    char *stream;
-    size_t len, sent;
     uint64_t told;
     ts_t beat_at;
     /* the client */
-    struct feed_session *session;
     struct nodes map, staged;
     bool staging, map_known, astray, forgiven;
     bool dirty;     /* it has changes of a revision that was not told to be whole */
     uint64_t ahead; /* a connection was lost so: until then some keys are newer than the revision says */
     struct feed_point at;
     int map_of; /* the cluster */
-    struct feed_op op;
-    bool held;
-    char piece[16384];
-    size_t piece_len, piece_used;
-    struct rng jitter;
 } w;
+
+static void apply(const struct feed_op *op);
+static void obey(void);
+static void ended(const char *why);
+static struct talk t = {.name = "sim_feed_etcd", .apply = apply, .obey = obey, .ended = ended};
 
 static void fail(const char *what)
 {
-    fprintf(stderr, "sim_feed_etcd: seed %" PRIu64 ": %s\n", w.seed, what);
-    exit(1);
+    talk_fail(&t, what);
 }
 
 static bool dice(unsigned in_10000)
 {
-    return rng_below(&w.rng, 10000) < in_10000;
+    return talk_dice(&t, in_10000);
 }
 
 static bool fault(unsigned in_10000)
 {
-    return !w.calm && dice(in_10000);
+    return talk_fault(&t, in_10000);
 }
 
 /* ---- base64, by hand: the dialect's own is what is tried here ---- */
@@ -129,9 +120,7 @@ static void decoded(const char *in, char out[64])
 
 static void put(const char *text, size_t len)
 {
-    BUG_ON(w.len + len > STREAM_MAX);
-    memcpy(w.stream + w.len, text, len);
-    w.len += len;
+    talk_put(&t, text, len);
 }
 
 static void say(const char *text)
@@ -153,7 +142,7 @@ static void header(char out[128])
 static void answer(const char *status, const char *body)
 {
     char head[128];
-    size_t len = strlen(body), cut = fault(150) ? rng_below(&w.rng, len + 1) : len;
+    size_t len = strlen(body), cut = fault(150) ? rng_below(&t.rng, len + 1) : len;
 
     snprintf(head, sizeof(head), "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n", status, len,
              dice(1000) ? "Connection: close\r\n" : "");
@@ -161,7 +150,7 @@ static void answer(const char *status, const char *body)
         say(head);
         put(body, cut);
     }
-    w.cut_at_end = w.cut_at_end || cut < len || strstr(head, "close");
+    t.cut_at_end = t.cut_at_end || cut < len || strstr(head, "close");
 }
 
 static void row(int i, int v, char *out, size_t cap)
@@ -220,9 +209,9 @@ static void watch_line(const char *inside)
     size_t len = (size_t)snprintf(line, sizeof(line), "{\"result\":{%s%s}}\n", head, inside);
 
     if (fault(40)) { /* it breaks off in the middle */
-        put(line, rng_below(&w.rng, len));
-        w.cut_at_end = true;
-    } else if (!w.cut_at_end) {
+        put(line, rng_below(&t.rng, len));
+        t.cut_at_end = true;
+    } else if (!t.cut_at_end) {
         say(line);
         if (fault(40))
             say(line);
@@ -232,7 +221,7 @@ static void watch_line(const char *inside)
 static void end_watch(const char *line)
 {
     say(line);
-    w.cut_at_end = true;
+    t.cut_at_end = true;
 }
 
 static void watch(const json_t *asked)
@@ -242,14 +231,14 @@ static void watch(const json_t *asked)
     char line[128];
 
     say("HTTP/1.1 200 OK\r\n\r\n");
-    w.mute = fault(300);
-    if (w.mute && dice(5000))
+    t.mute = fault(300);
+    if (t.mute && dice(5000))
         return;
     watch_line(",\"created\":true");
     if (from <= w.compacted) {
         snprintf(line, sizeof(line), ",\"canceled\":true,\"compact_revision\":\"%" PRIu64 "\"", w.compacted);
         watch_line(line);
-        w.cut_at_end = true;
+        t.cut_at_end = true;
     }
     if (from > w.revision + 1 && w.map_of == w.cluster && !w.astray)
         fail("it watches from a revision that never was");
@@ -279,11 +268,11 @@ static void events_of(uint64_t r, char *out, size_t cap, const char **comma)
 /* what became known at this member, some revisions at once */
 static void tell_changes(void)
 {
-    while (w.watching && !w.cut_at_end && w.told < member_revision()) {
+    while (w.watching && !t.cut_at_end && w.told < member_revision()) {
         char events[3500] = ",\"events\":[";
         const char *comma = "";
 
-        for (unsigned n = 1 + (unsigned)rng_below(&w.rng, 3); n > 0 && w.told < member_revision(); n--)
+        for (unsigned n = 1 + (unsigned)rng_below(&t.rng, 3); n > 0 && w.told < member_revision(); n--)
             events_of(++w.told, events, sizeof(events) - 2, &comma);
         strcat(events, "]");
         if (*comma)
@@ -327,12 +316,12 @@ static void change(void)
 
     *now = w.history[w.cluster][r - 1];
     for (int n = dice(2000) ? 2 : 1; n > 0; n--) {
-        int i = (int)rng_below(&w.rng, NODES);
+        int i = (int)rng_below(&t.rng, NODES);
 
         now->v[i] = !now->v[i] || dice(5000) ? (int)r : dice(5000) ? 0 : WITHDRAWN;
     }
     if (dice(300))
-        w.compacted = r - rng_below(&w.rng, MIN(r, 10));
+        w.compacted = r - rng_below(&t.rng, MIN(r, 10));
     if (dice(200))
         w.token++;
 }
@@ -341,14 +330,14 @@ static void close_connection(void)
 {
     if (w.dirty)
         w.ahead = MAX(w.ahead, w.told);
-    w.open = w.held = false; /* a step that was not taken goes with it */
-    w.piece_len = w.piece_used = 0;
+    t.open = t.held = false; /* a step that was not taken goes with it */
+    t.piece_len = t.piece_used = 0;
 }
 
 static void ended(const char *why)
 {
     close_connection();
-    feed_session_ended(w.session, why, w.now);
+    feed_session_ended(t.session, why, t.now);
 }
 
 /* an older state under another id; what was said since is gone */
@@ -356,13 +345,13 @@ static void restore(void)
 {
     if (w.cluster == CLUSTERS - 1 || w.revision < 10)
         return;
-    uint64_t back = rng_below(&w.rng, 9);
+    uint64_t back = rng_below(&t.rng, 9);
 
     memcpy(w.history[w.cluster + 1], w.history[w.cluster], sizeof(w.history[0]));
     w.cluster++;
     w.revision -= back;
     w.compacted = MIN(w.compacted, w.revision);
-    if (w.open)
+    if (t.open)
         ended("the cluster is restored");
 }
 
@@ -446,33 +435,6 @@ static void apply(const struct feed_op *op)
     }
 }
 
-static bool offer(void)
-{
-    bool must = w.op.kind == FEED_OP_ABORT || w.op.kind == FEED_OP_HEARTBEAT;
-
-    w.held = !must && dice(300);
-    if (w.held)
-        feed_session_hold(w.session, true, w.now);
-    else
-        apply(&w.op);
-    return !w.held;
-}
-
-static void hand_on(void)
-{
-    size_t used;
-
-    while (!w.held) {
-        bool step = feed_session_input(w.session, w.piece + w.piece_used, w.piece_len - w.piece_used, &used, &w.op, w.now);
-
-        w.piece_used += used;
-        if (!step || !offer())
-            break;
-    }
-    if (!w.held)
-        w.piece_len = w.piece_used = 0;
-}
-
 static void start_session(bool resume)
 {
     struct url urls[3];
@@ -484,19 +446,19 @@ static void start_session(bool resume)
 
     if (d && resume)
         d->point = w.at;
-    w.session = feed_session_new(&(struct feed_session_config){.urls = urls,
+    t.session = feed_session_new(&(struct feed_session_config){.urls = urls,
                                                                .urls_count = ARRAY_SIZE(urls),
                                                                .silence_ns = 20 * TS_S,
                                                                .dialect = d,
-                                                               .rng = &w.jitter},
-                                 w.now);
-    BUG_ON(!w.session);
+                                                               .rng = &t.jitter},
+                                 t.now);
+    BUG_ON(!t.session);
 }
 
 /* the ingress starts anew with the map it kept, or an operator has it reloaded */
 static void start_again(bool forgive)
 {
-    feed_session_free(w.session);
+    feed_session_free(t.session);
     close_connection();
     w.staging = false;
     w.forgiven = forgive;
@@ -506,26 +468,18 @@ static void start_again(bool forgive)
 
 static void send_output(void)
 {
-    const char *data;
-    size_t len = feed_session_output(w.session, &data);
-    char text[4096];
+    char text[TALK_REQUEST];
 
-    if (len == 0)
-        return;
-    BUG_ON(len >= sizeof(text));
-    memcpy(text, data, len);
-    text[len] = 0;
-    feed_session_sent(w.session, len);
-    if (!w.cut_at_end)
+    if (talk_request(&t, text) && !t.cut_at_end)
         request(text);
 }
 
 static void obey(void)
 {
-    hand_on();
-    if (w.held)
+    talk_hand_on(&t);
+    if (t.held)
         return;
-    enum feed_session_wants wants = feed_session_wants(w.session);
+    enum feed_session_wants wants = feed_session_wants(t.session);
 
     if (wants != FEED_SESSION_TALK)
         close_connection();
@@ -536,35 +490,21 @@ static void obey(void)
             ended("refused");
             return;
         }
-        w.len = w.sent = 0;
-        w.open = true;
-        w.cut_at_end = w.mute = w.watching = false;
-        w.behind = fault(1000) ? rng_below(&w.rng, 4) : 0;
-        w.beat_at = w.now;
-        feed_session_connected(w.session, "password", w.now);
+        t.len = t.sent = 0;
+        t.open = true;
+        t.cut_at_end = t.mute = w.watching = false;
+        w.behind = fault(1000) ? rng_below(&t.rng, 4) : 0;
+        w.beat_at = t.now;
+        feed_session_connected(t.session, "password", t.now);
     }
-    if (w.open)
+    if (t.open)
         send_output();
-}
-
-static void deliver(void)
-{
-    for (int i = 0; i < 4 && w.open && !w.held && w.sent < w.len; i++) {
-        w.piece_len = MIN(w.len - w.sent, 1 + rng_below(&w.rng, dice(1000) ? 20 : sizeof(w.piece)));
-        memcpy(w.piece, w.stream + w.sent, w.piece_len);
-        w.sent += w.piece_len;
-        obey();
-    }
-    if (w.open && !w.held && ((w.cut_at_end && w.sent == w.len) || fault(60))) {
-        ended(dice(5000) ? "cut" : NULL);
-        obey();
-    }
 }
 
 static void step(void)
 {
-    w.now += STEP_NS;
-    if (!w.calm && dice(3000))
+    t.now += STEP_NS;
+    if (!t.calm && dice(3000))
         change();
     if (fault(30))
         restore();
@@ -572,56 +512,49 @@ static void step(void)
         start_again(false);
     if (w.astray && dice(500))
         start_again(true);
-    if (w.held && dice(5000) && offer())
-        feed_session_hold(w.session, false, w.now);
-    feed_session_expire(w.session, w.now);
+    if (t.held && dice(5000))
+        talk_let_go(&t);
+    feed_session_expire(t.session, t.now);
     obey();
-    if (!w.open || w.held)
+    if (!t.open || t.held)
         return;
     if (w.behind > 0 && dice(1000))
         w.behind--;
-    if (w.watching && !w.mute && !w.cut_at_end) {
+    if (w.watching && !t.mute && !t.cut_at_end) {
         tell_changes();
-        if (w.now >= w.beat_at && w.told >= member_revision()) {
+        if (t.now >= w.beat_at && w.told >= member_revision()) {
             watch_line("");
-            w.beat_at = w.now + 10 * TS_S;
+            w.beat_at = t.now + 10 * TS_S;
         }
-        w.mute = fault(20);
+        t.mute = fault(20);
     }
-    deliver();
+    talk_deliver(&t, 1000, 60);
 }
 
 static bool settled(void)
 {
     return w.map_known && !w.staging && !w.astray && w.map_of == w.cluster && w.at.revision == w.revision &&
-           feed_session_status(w.session)->state == FEED_SOURCE_CONNECTED;
+           feed_session_status(t.session)->state == FEED_SOURCE_CONNECTED;
 }
 
 static void run(uint64_t seed)
 {
-    char *stream = w.stream;
-
     memset(&w, 0, sizeof(w));
-    w.stream = stream ? stream : malloc(STREAM_MAX);
-    BUG_ON(!w.stream);
-    w.seed = seed;
-    rng_seed(&w.rng, seed);
-    rng_seed(&w.jitter, seed + 1);
-    w.now = 1000 * TS_S;
+    talk_begin(&t, seed);
     w.revision = 1;
     w.token = 1;
     w.authentication = dice(5000);
     start_session(false);
     for (int i = 0; i < STORM_STEPS; i++)
         step();
-    w.calm = true;
+    t.calm = true;
     for (int i = 0; i < CALM_STEPS && !settled(); i++)
         step();
     if (!settled())
         fail("the faults are over, and the map is not the cluster's");
     if (memcmp(&w.map, &w.history[w.cluster][w.revision], sizeof(w.map)) != 0)
         fail("the map is not the cluster's, and says it is");
-    feed_session_free(w.session);
+    feed_session_free(t.session);
 }
 
 int main(int argc, char **argv)
@@ -632,7 +565,7 @@ int main(int argc, char **argv)
         return 2;
     for (uint64_t seed = seeds.first; seed < seeds.first + seeds.count; seed++)
         run(seed);
-    free(w.stream);
+    talk_deinit(&t);
     printf("sim_feed_etcd: %" PRIu64 " seeds\n", seeds.count);
     return 0;
 }

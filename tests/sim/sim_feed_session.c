@@ -14,8 +14,8 @@
 
 #include "common/base/bug.h"
 #include "common/crypto/crypto.h"
-#include "ingress/feed/feed_session.h"
 #include "seeds.h"
+#include "talk.h"
 
 #define SEEDS_DEFAULT 2000
 #define NODES         12
@@ -23,7 +23,6 @@
 #define STORM_STEPS   400
 #define CALM_STEPS    4000
 #define STEP_NS       (100 * TS_MS)
-#define STREAM_MAX    ((size_t)4 << 20)
 
 /* what the server had at a revision: for each node the revision that put it last, 0: it is not there */
 struct nodes {
@@ -31,60 +30,46 @@ struct nodes {
 };
 
 static struct {
-    uint64_t seed;
-    struct rng rng;
-    ts_t now;
-    bool calm;
     /* the server */
     struct nodes history[REVISIONS + 1];
     char *change[REVISIONS + 1]; /* the delta that led there */
     uint64_t revision;
     uint64_t forgets; /* resumes from before this are answered with a snapshot */
     /* its connection */
-    bool open;
-    bool cut_at_end; /* it ends once everything is sent */
-    bool mute;       /* it sends no more */
     bool shuffled;   /* deltas went out of order */
-    char *stream;
-    size_t len, sent;
     uint64_t told;
     ts_t beat_at;
     /* the client */
-    struct feed_session *session;
     struct nodes map, staged;
     bool staging, map_known;
     uint64_t at;
-    struct feed_op op;
-    bool held;
-    char piece[16384];
-    size_t piece_len, piece_used;
-    struct rng jitter;
 } w;
+
+static void apply(const struct feed_op *op);
+static void obey(void);
+static void ended(const char *why);
+static struct talk t = {.name = "sim_feed_session", .apply = apply, .obey = obey, .ended = ended};
 
 static void fail(const char *what)
 {
-    fprintf(stderr, "sim_feed_session: seed %" PRIu64 ": %s\n", w.seed, what);
-    exit(1);
+    talk_fail(&t, what);
 }
 
 static bool dice(unsigned in_10000)
 {
-    return rng_below(&w.rng, 10000) < in_10000;
+    return talk_dice(&t, in_10000);
 }
 
 static bool fault(unsigned in_10000)
 {
-    return !w.calm && dice(in_10000);
+    return talk_fault(&t, in_10000);
 }
 
 /* ---- the server ---- */
 
 static void put(const char *text, size_t len)
 {
-    if (w.len + len > STREAM_MAX)
-        return;
-    memcpy(w.stream + w.len, text, len);
-    w.len += len;
+    talk_put(&t, text, len);
 }
 
 static void say(const char *text)
@@ -99,12 +84,12 @@ static void lie(void)
                                        "\xff\xfe\n", "{\"heartbeat\":1}\n", "{\"resume\":1,\"version\":1}\n"};
     char text[64];
 
-    switch (rng_below(&w.rng, 3)) {
+    switch (rng_below(&t.rng, 3)) {
     case 0:
-        say(lies[rng_below(&w.rng, ARRAY_SIZE(lies))]);
+        say(lies[rng_below(&t.rng, ARRAY_SIZE(lies))]);
         break;
     case 1:
-        snprintf(text, sizeof(text), "{\"heartbeat\":%" PRIu64 "}\n", rng_below(&w.rng, w.told + 1));
+        snprintf(text, sizeof(text), "{\"heartbeat\":%" PRIu64 "}\n", rng_below(&t.rng, w.told + 1));
         say(text);
         break;
     default: /* a line that never ends */
@@ -118,7 +103,7 @@ static void lie(void)
             }
         } else {
             say("{\"put\":{\"x\":\"");
-            w.cut_at_end = true;
+            t.cut_at_end = true;
         }
     }
 }
@@ -156,9 +141,9 @@ static void tell_snapshot(void)
         if (fault(150))
             lie();
         if (fault(100))
-            w.cut_at_end = true;
+            t.cut_at_end = true;
     }
-    if (w.cut_at_end)
+    if (t.cut_at_end)
         return;
     snprintf(text, sizeof(text), "{\"snapshot\":\"end\",\"revision\":%" PRIu64 "}\n", w.revision);
     say(text);
@@ -173,20 +158,20 @@ static void answer(const char *request)
 
     if (from > w.revision)
         fail("it resumes from a revision that never was");
-    w.len = w.sent = 0;
-    w.open = true;
-    w.shuffled = w.cut_at_end = w.mute = false;
-    w.beat_at = w.now;
+    t.len = t.sent = 0;
+    t.open = true;
+    w.shuffled = t.cut_at_end = t.mute = false;
+    w.beat_at = t.now;
     if (fault(500)) {
         say("HTTP/1.1 503 Later\r\nRetry-After: 2\r\n\r\n");
-        w.cut_at_end = true;
+        t.cut_at_end = true;
         return;
     }
     if (fault(300)) {
         say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
         return;
     }
-    w.mute = fault(300);
+    t.mute = fault(300);
     say("HTTP/1.1 200 OK\r\n\r\n");
     if (from >= w.forgets && from > 0 && !fault(500)) {
         snprintf(text, sizeof(text), "{\"resume\":%" PRIu64 ",\"version\":1}\n", from);
@@ -195,14 +180,14 @@ static void answer(const char *request)
     } else {
         tell_snapshot();
     }
-    if (!w.cut_at_end)
+    if (!t.cut_at_end)
         tell_changes();
 }
 
 /* one node changes */
 static void change(void)
 {
-    int i = (int)rng_below(&w.rng, NODES);
+    int i = (int)rng_below(&t.rng, NODES);
     char text[128];
 
     if (w.revision == REVISIONS)
@@ -288,137 +273,86 @@ static void apply(const struct feed_op *op)
     }
 }
 
-static bool offer(void)
-{
-    bool must = w.op.kind == FEED_OP_ABORT || w.op.kind == FEED_OP_HEARTBEAT;
-
-    w.held = !must && dice(300);
-    if (w.held)
-        feed_session_hold(w.session, true, w.now);
-    else
-        apply(&w.op);
-    return !w.held;
-}
-
-static void hand_on(void)
-{
-    size_t used;
-
-    while (!w.held) {
-        bool step = feed_session_input(w.session, w.piece + w.piece_used, w.piece_len - w.piece_used, &used, &w.op, w.now);
-
-        w.piece_used += used;
-        if (!step || !offer())
-            break;
-    }
-    if (!w.held)
-        w.piece_len = w.piece_used = 0;
-}
-
 static void ended(const char *why)
 {
-    w.open = false;
-    feed_session_ended(w.session, why, w.now);
+    t.open = false;
+    feed_session_ended(t.session, why, t.now);
 }
 
 static void obey(void)
 {
-    const char *data;
-    size_t len;
+    char request[TALK_REQUEST];
 
-    hand_on();
-    if (w.held)
+    talk_hand_on(&t);
+    if (t.held)
         return;
-    enum feed_session_wants wants = feed_session_wants(w.session);
+    enum feed_session_wants wants = feed_session_wants(t.session);
 
     if (wants != FEED_SESSION_TALK)
-        w.open = false;
+        t.open = false;
     if (wants == FEED_SESSION_CONNECT) {
         if (fault(1000)) {
             ended("refused");
             return;
         }
-        feed_session_connected(w.session, "token", w.now);
-        if ((len = feed_session_output(w.session, &data)) > 0) {
-            char request[1024];
-
-            BUG_ON(len >= sizeof(request));
-            memcpy(request, data, len);
-            request[len] = 0;
-            feed_session_sent(w.session, len);
+        feed_session_connected(t.session, "token", t.now);
+        if (talk_request(&t, request))
             answer(request);
-        }
     }
 }
 
 static void step(void)
 {
-    w.now += STEP_NS;
-    if (!w.calm && dice(3000))
+    t.now += STEP_NS;
+    if (!t.calm && dice(3000))
         change();
-    if (w.held && dice(5000)) {
-        if (offer())
-            feed_session_hold(w.session, false, w.now);
-    }
-    feed_session_expire(w.session, w.now);
+    if (t.held && dice(5000))
+        talk_let_go(&t);
+    feed_session_expire(t.session, t.now);
     obey();
-    if (!w.open || w.held)
+    if (!t.open || t.held)
         return;
-    if (!w.mute && !w.cut_at_end) {
+    if (!t.mute && !t.cut_at_end) {
         char text[64];
 
         tell_changes();
-        if (w.now >= w.beat_at) {
+        if (t.now >= w.beat_at) {
             snprintf(text, sizeof(text), "{\"heartbeat\":%" PRIu64 "}\n", w.told);
             say(text);
-            w.beat_at = w.now + 10 * TS_S;
+            w.beat_at = t.now + 10 * TS_S;
         }
-        w.mute = fault(20);
+        t.mute = fault(20);
     }
-    for (int i = 0; i < 4 && w.open && !w.held && w.sent < w.len; i++) {
-        w.piece_len = MIN(w.len - w.sent, 1 + rng_below(&w.rng, dice(3000) ? 20 : sizeof(w.piece)));
-        memcpy(w.piece, w.stream + w.sent, w.piece_len);
-        w.sent += w.piece_len;
-        obey();
-    }
-    if (w.open && !w.held && ((w.cut_at_end && w.sent == w.len) || fault(100))) {
-        ended(dice(5000) ? "cut" : NULL);
-        obey();
-    }
+    talk_deliver(&t, 3000, 100);
 }
 
 static void run(uint64_t seed)
 {
-    char *stream = w.stream;
     struct url url;
 
     memset(&w, 0, sizeof(w));
-    w.stream = stream ? stream : malloc(STREAM_MAX);
-    w.seed = seed;
-    rng_seed(&w.rng, seed);
-    rng_seed(&w.jitter, seed + 1);
-    w.now = 1000 * TS_S;
+    talk_begin(&t, seed);
     w.revision = w.forgets = 1; /* the first state is empty */
     w.change[1] = strdup("\n");
-    BUG_ON(!w.stream || url_parse("https://feed.test/n", 19, &url) != NULL);
-    w.session = feed_session_new(&(struct feed_session_config){.urls = &url,
+    BUG_ON(url_parse("https://feed.test/n", 19, &url) != NULL);
+    t.session = feed_session_new(&(struct feed_session_config){.urls = &url,
                                                                .urls_count = 1,
                                                                .silence_ns = 20 * TS_S,
                                                                .dialect = feed_lines_new(),
-                                                               .rng = &w.jitter},
-                                 w.now);
+                                                               .rng = &t.jitter},
+                                 t.now);
     for (int i = 0; i < STORM_STEPS; i++)
         step();
-    w.calm = true;
-    for (int i = 0; i < CALM_STEPS && (w.at != w.revision || w.staging || w.shuffled || w.mute || !w.open ||
-                                       feed_session_status(w.session)->state != FEED_SOURCE_CONNECTED);
+    t.calm = true;
+    for (int i = 0; i < CALM_STEPS && (w.at != w.revision || w.staging || w.shuffled || t.mute || !t.open ||
+                                       feed_session_status(t.session)->state != FEED_SOURCE_CONNECTED);
          i++)
         step();
     if (memcmp(&w.map, &w.history[w.revision], sizeof(w.map)) != 0 || w.at != w.revision || w.staging)
         fail("the faults are over, and the map is not the server's");
-    if (feed_session_status(w.session)->state != FEED_SOURCE_CONNECTED)
+    if (feed_session_status(t.session)->state != FEED_SOURCE_CONNECTED)
         fail("the faults are over, and it is not connected");
-    feed_session_free(w.session);
+    feed_session_free(t.session);
     for (uint64_t r = 1; r <= w.revision; r++)
         free(w.change[r]);
 }
@@ -431,7 +365,7 @@ int main(int argc, char **argv)
         return 2;
     for (uint64_t seed = seeds.first; seed < seeds.first + seeds.count; seed++)
         run(seed);
-    free(w.stream);
+    talk_deinit(&t);
     printf("sim_feed_session: %" PRIu64 " seeds\n", seeds.count);
     return 0;
 }
