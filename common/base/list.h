@@ -38,6 +38,13 @@ static inline void list_remove(struct list *node)
     list_init(node);
 }
 
+/* list_move - take a node out of whatever list it is in, and put it at the end of this one. */
+static inline void list_move(struct list *head, struct list *node)
+{
+    list_remove(node);
+    list_append(head, node);
+}
+
 /* list_first - NULL when empty. */
 static inline struct list *list_first(const struct list *head)
 {

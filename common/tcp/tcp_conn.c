@@ -227,8 +227,7 @@ void tcp_conn_orphan(struct tcp_conn *c)
     c->rst_due = false;
     detach(c);
     list_remove(&c->ready_link);
-    list_remove(&c->peer_link);
-    list_append(&c->stack->orphans, &c->peer_link);
+    list_move(&c->stack->orphans, &c->peer_link);
     c->peer->conns_count--;
     c->peer = NULL;
     if (c->state == TCP_TIME_WAIT)

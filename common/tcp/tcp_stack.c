@@ -2,7 +2,8 @@
  *
  * Input: IP and TCP headers are checked, then the segment belongs to a connection, a TIME-WAIT, a listener, or nobody.
  * Output: peers in turn, and of each peer the replies (they are few), then its connections in turn, TCP_BURST segments
- * at most before the next one, and TCP_PEER_BURST before the next peer. A blocked peer is not in the queue of peers, so it costs nothing.
+ * at most before the next one, and TCP_PEER_BURST before the next peer. A blocked peer is not in the queue of peers, so
+ * it costs nothing.
  * Time: one heap of deadlines, one timer a connection (the earliest of its four), one for all of TIME-WAIT. */
 #include "common/tcp/tcp.h"
 
@@ -294,8 +295,7 @@ static void conn_turn_over(struct tcp_conn *c)
 {
     if (++c->burst < TCP_BURST)
         return;
-    list_remove(&c->ready_link);
-    list_append(&c->peer->ready, &c->ready_link);
+    list_move(&c->peer->ready, &c->ready_link);
     c->burst = 0;
 }
 
@@ -303,8 +303,7 @@ static void peer_turn_over(struct tcp_peer *peer)
 {
     if (++peer->burst < TCP_PEER_BURST)
         return;
-    list_remove(&peer->ready_link);
-    list_append(&peer->stack->ready_peers, &peer->ready_link);
+    list_move(&peer->stack->ready_peers, &peer->ready_link);
     peer->burst = 0;
 }
 
