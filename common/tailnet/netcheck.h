@@ -41,8 +41,9 @@ void netcheck_free(struct netcheck *nc);        /* NULL allowed */
 /* netcheck_map_set - the regions there are; what is needed of them is copied. Ends a round. */
 void netcheck_map_set(struct netcheck *nc, const struct derp_map *map, ts_t now);
 
-/* Hosts whose address has to be looked up before they can be asked. netcheck_unresolved: a host not handed out before, or not since
- * the latest round began, if it had no address then; NULL: none. netcheck_resolved: its addresses, for all nodes of that name. */
+/* Hosts whose address has to be looked up before they can be asked. netcheck_unresolved: a host not handed out before, or
+ * not since the latest round began, if it had no address then; NULL: none. netcheck_resolved: its addresses, for all
+ * nodes of that name. */
 const char *netcheck_unresolved(struct netcheck *nc);
 void netcheck_resolved(struct netcheck *nc, const char *host, const struct addr *addrs, size_t count);
 

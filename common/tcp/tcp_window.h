@@ -37,7 +37,8 @@ uint8_t tcp_window_shift_for(size_t size_max);
  * had nothing to say. */
 void tcp_window_rtt(struct tcp_window *w, uint64_t rtt_ns);
 
-/* tcp_window_arrived - so many bytes came that had not been here; size_max: as above; unread: those in order that waited for the reader. */
+/* tcp_window_arrived - so many bytes came that had not been here; size_max: as above; unread: those in order that waited
+ * for the reader. */
 void tcp_window_arrived(struct tcp_window *w, size_t size_max, size_t bytes, size_t unread, ts_t now);
 
 /* tcp_window_due - an acknowledgement should go out only because the edge can move far enough; scarce: as below;

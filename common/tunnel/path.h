@@ -41,7 +41,8 @@ bool path_heard(struct path *path, const struct endpoint *from);
 /* path_data - where data goes, to all of them: fills at most TUNNEL_WAYS_MAX endpoints; 0: nowhere yet. */
 size_t path_data(const struct path *path, struct endpoint out[TUNNEL_WAYS_MAX]);
 
-/* path_handshake - where an initiation goes, one after another: fills at most TUNNEL_ENDPOINTS_MAX + 1 endpoints, returns how many. */
+/* path_handshake - where an initiation goes, one after another: fills at most TUNNEL_ENDPOINTS_MAX + 1 endpoints, returns
+ * how many. */
 size_t path_handshake(struct path *path, struct endpoint out[TUNNEL_ENDPOINTS_MAX + 1]);
 
 /* path_known - there is any endpoint to send to. */
