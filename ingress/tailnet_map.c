@@ -117,9 +117,7 @@ static json_t *relays_json(const struct derp_map *map)
 /* write_json - takes the reference; NULL counts as out of memory */
 static void write_json(struct tailnet_map_writer *w, json_t *value)
 {
-    if (!value)
-        w->rc = ERR_NOMEM;
-    else if (json_dumpf(value, w->file, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
+    if (!value || json_dumpf(value, w->file, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
         w->rc = ERR_NOMEM;
     json_decref(value);
 }

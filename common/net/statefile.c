@@ -97,7 +97,7 @@ char *statefile_load(const char *dir, const char *name, size_t max, size_t *len,
         *rc = text ? read_most(fd, text, (size_t)st.st_size) : ERR_NOMEM;
     if (fd >= 0)
         close(fd);
-    if (*rc < 0) {
+    if (*rc < 0 || !text) {
         free(text);
         return NULL;
     }

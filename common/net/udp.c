@@ -273,7 +273,7 @@ static int send_some(struct udp_sender *s, bool v4, bool gso)
 
     if (sent < 0)
         return -errno;
-    for (int i = 0; i < sent; i++) {
+    for (unsigned i = 0; i < MIN((unsigned)sent, n); i++) {
         s->sent += datagrams[i];
         leave(s, datagrams[i]);
     }

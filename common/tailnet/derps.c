@@ -113,7 +113,7 @@ static void ensure(struct derps *d, struct region *r, ts_t now)
 
 static uint64_t backoff(struct derps *d, const struct region *r)
 {
-    unsigned doublings = MIN(r->failures, 6u) - 1;
+    unsigned doublings = MIN(r->failures - 1, 5u);
     uint64_t pause = MIN(DERPS_BACKOFF_MIN_NS << doublings, DERPS_BACKOFF_MAX_NS);
 
     return pause / 2 + rng_below(d->config.rng, pause / 2 + 1);
