@@ -142,36 +142,44 @@ static void link_free(struct link *link, ts_t now)
     free(link);
 }
 
-/* no new offers; gone with its last flow */
+/* Nothing is left of it: no flow, nor a connection that has bytes to deliver or an end to say, to a node that hears it. A
+ * node that is not told keeps its side of a stream, and the service behind it, for hours. */
+static bool over(const struct link *link, ts_t now)
+{
+    return !link->flows &&
+           (tunnel_peer_conns(link->peer) == 0 || !wg_peer_can_send(tunnel_peer_wg(link->peer), now));
+}
+
+/* no new offers */
 static void retire(struct link *link, ts_t now)
 {
     struct worker *worker = link->worker;
 
     map_remove(&worker->links, &link->by_id);
     timerq_disarm(&worker->expiries, &link->expiry);
-    link->retired = true;
-    if (!link->flows) {
+    if (over(link, now)) {
         link_free(link, now);
         return;
     }
-    link->next_retired = worker->retired;
-    worker->retired = link;
+    link->retired = true;
+    list_init(&link->of_retired);
+    list_append(&worker->retired, &link->of_retired);
+}
+
+static void retired_free(struct link *link, ts_t now)
+{
+    struct worker *worker = link->worker;
+
+    list_remove(&link->of_retired);
+    link_free(link, now);
+    if (!worker->stopping)
+        worker_identities(worker); /* its key may have been the last thing an old identity was kept for */
 }
 
 void link_put(struct link *link, ts_t now)
 {
-    struct link **at = &link->worker->retired;
-
-    if (!link->retired || link->flows)
-        return;
-    while (*at != link)
-        at = &(*at)->next_retired;
-    *at = link->next_retired;
-    struct worker *worker = link->worker;
-
-    link_free(link, now);
-    if (!worker->stopping)
-        worker_identities(worker); /* its key may have been the last thing an old identity was kept for */
+    if (link->retired && over(link, now)) /* else the sweep looks again */
+        retired_free(link, now);
 }
 
 static void stop_flows(struct link *link, enum reason reason, ts_t now)
@@ -236,23 +244,30 @@ static void refresh(struct link *link, const struct route_node *row, ts_t now)
     adopt(link, row);
 }
 
+static struct link *retired_by_key(struct worker *worker, const uint8_t key[WG_KEY_BYTES])
+{
+    struct tunnel_peer *peer = tunnel_peer_find(worker->tunnel, key);
+    struct link *link = peer ? tunnel_peer_owner(peer) : NULL;
+
+    return link && link->retired ? link : NULL;
+}
+
 /* a node that was removed and is back while old streams still live: its peer is there already */
 static struct link *revive(struct worker *worker, const struct route_node *row, const struct identity *identity,
                            ts_t now)
 {
-    struct link **at = &worker->retired;
-
-    while (*at && memcmp((*at)->row->key, row->key, WG_KEY_BYTES) != 0)
-        at = &(*at)->next_retired;
-    struct link *link = *at;
+    struct link *link = retired_by_key(worker, row->key);
 
     if (!link)
         return NULL;
     if (!same_peer(link, row, identity)) {
         stop_flows(link, REASON_NODE_LOST, now); /* in its way: the key can have one peer only */
+        link = retired_by_key(worker, row->key);
+        if (link && !link->flows)
+            retired_free(link, now);
         return NULL;
     }
-    *at = link->next_retired;
+    list_remove(&link->of_retired);
     link->retired = false;
     refresh(link, row, now);
     map_insert(&worker->links, &link->by_id, id_hash(worker, row->id));
@@ -363,8 +378,10 @@ void links_revoked(struct worker *worker, const struct route_node *row, ts_t now
     struct link *link = find(worker, row->id);
 
     /* streams of a life before: it was removed with them, and came back as another peer */
-    for (struct link *old = worker->retired, *next; old; old = next) {
-        next = old->next_retired; /* an old one goes with its last flow */
+    for (struct list *l = worker->retired.next, *next; l != &worker->retired; l = next) {
+        struct link *old = container_of(l, struct link, of_retired);
+
+        next = l->next; /* an old one goes with its last flow */
         if (strcmp(old->row->id, row->id) == 0)
             withdraw(old, now);
     }
@@ -451,14 +468,20 @@ void links_sweep(struct worker *worker, ts_t now)
             withdraw(link, now);
         timerq_arm(&worker->expiries, t, unix_now + EXPIRED_AGAIN_S);
     }
+    for (struct list *l = worker->retired.next, *next; l != &worker->retired; l = next) {
+        next = l->next;
+        link_put(container_of(l, struct link, of_retired), now);
+    }
 }
 
 void links_free(struct worker *worker, ts_t now)
 {
     struct map_node *n;
+    struct list *l;
 
     while ((n = map_any(&worker->links)))
         retire(container_of(n, struct link, by_id), now);
-    BUG_ON(worker->retired);
+    while ((l = list_first(&worker->retired)))
+        retired_free(container_of(l, struct link, of_retired), now);
     map_deinit(&worker->links);
 }

@@ -2,14 +2,18 @@
  *
  * Configured nodes are rows of the route table and nothing else; a link is made when the first visitor is offered or
  * when the node calls. From then on the table's writer tells the worker what becomes of the row, by mail: the link goes
- * on with the new one, or it is retired. A retired link gets no new offers and lives until its last flow has ended. SHELL (no I/O of its own, but of the worker's world). */
+ * on with the new one, or it is retired. A retired link gets no new offers and lives until its last flow has ended
+ * and the node has been told so. SHELL (no I/O of its own, but of the worker's world). */
 #ifndef INGRESS_LINK_H
 #define INGRESS_LINK_H
 
 #include "ingress/worker.h"
 
 struct link {
-    struct map_node by_id;
+    union {
+        struct map_node by_id;  /* of the worker's links */
+        struct list of_retired; /* retired: of those */
+    };
     struct worker *worker;
     struct generation *generation;   /* whose identity it has; with a reference */
     const struct route_node *row;    /* with a reference */
@@ -18,7 +22,6 @@ struct link {
     struct flow *flows;             /* list through flow->link_next */
     size_t flows_count;
     struct timer expiry;            /* among the worker's, in Unix seconds */
-    struct link *next_retired;
     bool retired;
     bool guided; /* disco says where it is sent to: no keepalives, which would keep its paths warm for ever */
     bool direct; /* … and that is by UDP, first of all */
@@ -38,7 +41,7 @@ void link_lost(struct worker *worker, const struct sending_mail *lost, ts_t now)
 /* link_guide - disco has found out where a node is to be sent to; does nothing if there is no link. */
 void link_guide(struct worker *worker, const struct way_mail *way, ts_t now);
 
-/* link_put - a flow has left it; frees a retired link with its last flow. */
+/* link_put - a flow has left it, which may have been the last of a retired link. */
 void link_put(struct link *link, ts_t now);
 
 /* links_changed, links_removed, links_revoked - what became of a node, by one of its rows (a reference, taken). Nodes
@@ -53,7 +56,7 @@ void links_call(struct worker *worker, struct call_mail *mail, ts_t now);
 /* links_generation - the worker has a new generation: keep, refresh or retire each link. */
 void links_generation(struct worker *worker, ts_t now);
 
-/* links_sweep - what a withdrawn opt-in does, for nodes that expired meanwhile. */
+/* links_sweep - what a withdrawn opt-in does, for nodes that expired meanwhile; and retired links go that are over. */
 void links_sweep(struct worker *worker, ts_t now);
 
 /* links_free - at the end, when no flow is left. */

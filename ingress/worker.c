@@ -629,6 +629,7 @@ int worker_init(struct worker *worker, struct workers *all, unsigned index, stru
     crypto_rng(&worker->rng);
     rng_fill(&worker->rng, &worker->seed, sizeof(worker->seed));
     map_init(&worker->links);
+    list_init(&worker->retired);
     timerq_init(&worker->expiries);
     bucket_init(&worker->underlay, UNDERLAY_PER_S, UNDERLAY_BURST);
     loop_timer_init(&worker->sweep, on_sweep);

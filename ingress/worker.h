@@ -114,7 +114,7 @@ struct worker {
     size_t flows_count;
     uint8_t identities[WG_IDENTITIES_MAX][WG_KEY_BYTES]; /* public keys that the tunnel answers to */
     size_t identities_count;
-    struct link *retired; /* nodes that left the map and still have flows */
+    struct list retired; /* links that left the map and still have flows, or an end to say */
     struct loop_timer sweep; /* looks for expired nodes */
     struct timerq expiries;  /* of links, in Unix seconds: looking at 100,000 each time would stop everything else */
     bool draining, stopping;

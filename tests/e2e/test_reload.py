@@ -96,6 +96,19 @@ def test_streams_of_a_removed_node_drain(world):
         assert visitor.verdict(sock) == visitor.CLOSED
 
 
+def test_a_removed_node_hears_of_its_last_stream_s_end(world):
+    """With that stream the node's session goes too; a service that is not told would wait for hours."""
+    world.start()
+    client, served = world.raw_pair()
+    with served:
+        world.ingress.rows = [row for row in world.ingress.rows if row["id"] != "rawnode"]
+        world.ingress.write_feed()
+        world.ingress.reload()
+        visitor.reset(client)
+        with pytest.raises(ConnectionResetError):
+            served.recv(1)
+
+
 @pytest.mark.parametrize("choice, lives", [("end", False), ("keep", True)])
 def test_streams_of_a_revoked_node(world, choice, lives):
     """A withdrawn opt-in is stronger than absence: by default its streams end."""

@@ -4,12 +4,12 @@ import hashlib
 import os
 import random
 import socket
-import struct
 import threading
 
 import pytest
 
 import visitor
+from visitor import reset
 from world import LOSSY, open_world, service
 
 GREETING = b"SSH-2.0-example\r\n"
@@ -22,11 +22,6 @@ def world(request, tmp_path_factory, website):
     world.add_node("home", [service("site.test", website.https_forward, proxy_protocol="v2")], relay)
     world.add_raw_node(relay)
     return world.start()
-
-
-def reset(sock):
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 def test_page(world, website, authority):

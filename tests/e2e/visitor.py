@@ -1,6 +1,7 @@
 """Visitors: TLS and raw TCP clients that stand on the outside of the ingress."""
 import socket
 import ssl
+import struct
 import time
 
 # TLS alerts, RFC 8446 section 6
@@ -15,6 +16,11 @@ RECORD_ALERT, RECORD_HANDSHAKE = 21, 22
 
 def connect(port, host="127.0.0.1", source=None, timeout=20):
     return socket.create_connection((host, port), timeout, (source, 0) if source else None)
+
+
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 def context(authority, alpn=("http/1.1",)):
