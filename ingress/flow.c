@@ -181,6 +181,7 @@ static void offer_accepted(struct flow *flow, ts_t now)
         end_offer(flow, leave_offer(flow, now), REASON_OK, NULL, now);
         return;
     }
+    link_accepted(flow->link, flow->offer->connected_v4, now);
     struct visitor *v = leave_offer(flow, now);
 
     v->visit.open_at = now;
@@ -201,11 +202,15 @@ static void offer_accepted(struct flow *flow, ts_t now)
               flow->link->row->id, flow->target);
 }
 
-static void offer_step(struct flow *flow, enum offer_state state, ts_t now)
+static void offer_step(struct flow *flow, ts_t now)
 {
-    if (state == OFFER_ACCEPTED)
+    if (flow->offer->stale) {
+        flow->offer->stale = false;
+        link_stale(flow->link, now);
+    }
+    if (flow->offer->state == OFFER_ACCEPTED)
         offer_accepted(flow, now);
-    else if (state == OFFER_FAILED)
+    else if (flow->offer->state == OFFER_FAILED)
         offer_failed(flow, now);
 }
 
@@ -213,16 +218,23 @@ static void on_deadline(struct loop_timer *t, ts_t now)
 {
     struct flow *flow = container_of(t, struct flow, deadline);
 
-    offer_expire(flow->offer, now);
-    offer_step(flow, flow->offer->state, now);
+    if (now < flow->until) {
+        loop_timer_arm(&flow->worker->loop, t, flow->until);
+        offer_doubt(flow->offer, now);
+    } else {
+        offer_expire(flow->offer, now);
+    }
+    offer_step(flow, now);
 }
 
 void flow_event(struct flow *flow, const struct tcp_event *event, ts_t now)
 {
-    if (flow->streaming)
+    if (flow->streaming) {
         relay_event(&flow->relay, event, now);
-    else
-        offer_step(flow, offer_event(flow->offer, event, now), now);
+        return;
+    }
+    offer_event(flow->offer, event, now);
+    offer_step(flow, now);
 }
 
 /* The node is not what it was when the offer began: the new routes decide. By mail, because they are just being put in
@@ -271,7 +283,6 @@ void flow_start(struct worker *worker, struct visitor *v, const struct route_can
     const struct route_node *row = candidate->node;
     int err;
     struct link *link = link_get(worker, row, &err, now);
-    unsigned max = row->connections_max ? row->connections_max : worker->generation->config->limits.connections_per_node;
 
     if (!link) {
         refuse(worker, v, err == ERR_NOMEM ? REASON_OUT_OF_MEMORY : REASON_NODE_NO_SESSION, row, now);
@@ -302,22 +313,29 @@ void flow_start(struct worker *worker, struct visitor *v, const struct route_can
     link->flows_count++;
     if (v->visit.offered_at == 0)
         v->visit.offered_at = now;
-    flow->offer = offer_new(&worker->offers, link->peer, row, &v->visit.client, candidate->target,
-                            candidate->target_len, candidate->target_port, v->visit.probe ? v->visit.probe->families : OFFER_BOTH, flow, now);
+    bool full = link->flows_count > link_flows_max(worker, row) && !v->visit.probe;
+    /* a probe looks at the whole way; the row may be newer than the link's, and of another transport */
+    bool dial = full || v->visit.probe || row->transport == ROUTE_TCP;
+    struct tcp_conn *warm = dial ? NULL : link_take(link, now);
+
+    flow->offer = offer_new(&worker->offers, link->peer, row, &v->visit.client, candidate->target, candidate->target_len,
+                            candidate->target_port, v->visit.probe ? v->visit.probe->families : OFFER_BOTH, warm, flow,
+                            now);
     if (!flow->offer) {
         detach(flow, now);
         free(flow);
         refuse(worker, v, REASON_OUT_OF_MEMORY, row, now);
         return;
     }
-    if (link->flows_count > max && !v->visit.probe && flow->offer->state == OFFER_PENDING) {
+    if (full && flow->offer->state == OFFER_PENDING) {
         flow->offer->state = OFFER_FAILED;
         flow->offer->reason = REASON_LIMIT_NODE;
     }
     if (v->visit.probe)
         left = 1; /* it stays with this node */
     /* what time is left is shared by the nodes that are left */
-    loop_timer_arm(&worker->loop, &flow->deadline, ts_add(now, ts_since(v->deadline, now) / MAX(left, 1)));
+    flow->until = ts_add(now, ts_since(v->deadline, now) / MAX(left, 1));
+    loop_timer_arm(&worker->loop, &flow->deadline, ts_min(flow->until, offer_doubt_at(flow->offer, now)));
     if (flow->offer->state != OFFER_PENDING)
-        offer_step(flow, flow->offer->state, now);
+        offer_step(flow, now);
 }

@@ -18,6 +18,7 @@ struct flow {
             struct visitor *visitor;
             struct offer *offer;
             struct loop_timer deadline;
+            ts_t until; /* time is up then; the deadline may come before, to look after it */
         };
         struct relay relay; /* STREAM */
     };

@@ -62,6 +62,7 @@ struct ingress_config_hello {
 
 struct ingress_config_offer {
     uint64_t timeout_ns; /* connect, request and 101 together */
+    uint32_t warm;       /* connections opened ahead to a node in demand; warm.h */
 };
 
 struct ingress_config_stream {

@@ -133,9 +133,66 @@ void link_guide(struct worker *worker, const struct way_mail *way, ts_t now)
     tunnel_peer_keepalive_set(peer, keepalive_of(worker, link->row, true), now);
 }
 
+size_t link_flows_max(const struct worker *worker, const struct route_node *row)
+{
+    return row->connections_max ? row->connections_max : worker->generation->config->limits.connections_per_node;
+}
+
+static void close_warm(struct link *link, ts_t now)
+{
+    if (link->warm)
+        warm_close(&link->worker->warm, link->warm, now);
+}
+
+struct tcp_conn *link_take(struct link *link, ts_t now)
+{
+    struct worker *worker = link->worker;
+
+    if (worker->generation->config->offer.warm == 0 || (!link->warm && !(link->warm = warm_node_new())))
+        return NULL;
+    /* with the session the node may have gone, and be another process when it is back */
+    if (!wg_peer_can_send(tunnel_peer_wg(link->peer), now))
+        close_warm(link, now);
+    return warm_take(&worker->warm, link->warm);
+}
+
+/* how many connections it may have ahead: no more than there may be visitors */
+static size_t warm_max(const struct link *link)
+{
+    size_t max = link_flows_max(link->worker, link->row);
+    size_t left = max > link->flows_count ? max - link->flows_count : 0;
+
+    return MIN(link->worker->generation->config->offer.warm, left);
+}
+
+void link_accepted(struct link *link, bool v4, ts_t now)
+{
+    struct worker *worker = link->worker;
+    const struct route_node *row = link->row;
+    uint16_t port = v4 ? row->peerapi4 : row->peerapi6;
+
+    /* a plain connection would show at the service at once */
+    if (!link->warm || row->transport == ROUTE_TCP || port == 0 || link->retired || worker->draining)
+        return;
+    for (size_t n = warm_accepted(&worker->warm, link->warm, warm_max(link), now); n > 0; n--) {
+        int err;
+        struct tcp_conn *conn = tunnel_connect(link->peer, v4, port, NULL, &err, now);
+
+        if (!conn || !warm_add(&worker->warm, link->warm, conn, now))
+            break; /* the next offer tries again */
+    }
+}
+
+void link_stale(struct link *link, ts_t now)
+{
+    link->worker->warm.stale++;
+    close_warm(link, now);
+}
+
 static void link_free(struct link *link, ts_t now)
 {
-    BUG_ON(link->flows);
+    BUG_ON(link->flows || (link->warm && link->warm->count > 0));
+    free(link->warm);
     tunnel_peer_free(link->peer, now);
     generation_put(link->generation);
     route_node_put(link->row);
@@ -157,6 +214,7 @@ static void retire(struct link *link, ts_t now)
 
     map_remove(&worker->links, &link->by_id);
     timerq_disarm(&worker->expiries, &link->expiry);
+    close_warm(link, now);
     if (over(link, now)) {
         link_free(link, now);
         return;
@@ -237,7 +295,12 @@ static void refresh(struct link *link, const struct route_node *row, ts_t now)
     struct worker *worker = link->worker;
     struct endpoint endpoints[TUNNEL_ENDPOINTS_MAX];
     size_t count = endpoints_of(row, endpoints);
+    const struct route_node *was = link->row;
 
+    bool moved = row->transport != was->transport || row->peerapi4 != was->peerapi4 || row->peerapi6 != was->peerapi6;
+
+    if (moved || (link->warm && link->warm->count > worker->generation->config->offer.warm))
+        close_warm(link, now);
     tunnel_peer_endpoints_set(link->peer, endpoints, count);
     tunnel_peer_keepalive_set(link->peer, keepalive_of(worker, row, link->guided), now);
     follow_identity(link, row, now);
@@ -315,6 +378,7 @@ struct link *link_get(struct worker *worker, const struct route_node *row, int *
 /* the opt-in is gone, or the node expired: no new offers by the route table, and by config an end to live streams */
 static void withdraw(struct link *link, ts_t now)
 {
+    close_warm(link, now);
     if (!link->flows || link->worker->generation->config->feed.revoked_streams != INGRESS_CONFIG_REVOKED_END)
         return;
     log_info("node", "event=revoked node=\"%s\" flows=%zu", link->row->id, link->flows_count);

@@ -22,6 +22,7 @@ struct link {
     struct flow *flows;             /* list through flow->link_next */
     size_t flows_count;
     struct timer expiry;            /* among the worker's, in Unix seconds */
+    struct warm_node *warm;         /* connections opened ahead to its peerapi; NULL: none were wanted yet */
     bool retired;
     bool guided; /* disco says where it is sent to: no keepalives, which would keep its paths warm for ever */
     bool direct; /* … and that is by UDP, first of all */
@@ -40,6 +41,18 @@ void link_lost(struct worker *worker, const struct sending_mail *lost, ts_t now)
 
 /* link_guide - disco has found out where a node is to be sent to; does nothing if there is no link. */
 void link_guide(struct worker *worker, const struct way_mail *way, ts_t now);
+
+/* link_flows_max - how many flows a node may have. */
+size_t link_flows_max(const struct worker *worker, const struct route_node *row);
+
+/* link_take - a connection opened ahead of the visitor who is here now; NULL: none, dial. */
+struct tcp_conn *link_take(struct link *link, ts_t now);
+
+/* link_accepted - the node took a visitor's offer over that family: more of them may come soon. */
+void link_accepted(struct link *link, bool v4, ts_t now);
+
+/* link_stale - a connection that link_take gave was dead: the others will be too. */
+void link_stale(struct link *link, ts_t now);
 
 /* link_put - a flow has left it, which may have been the last of a retired link. */
 void link_put(struct link *link, ts_t now);

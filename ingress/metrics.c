@@ -19,6 +19,10 @@ void metrics_take(struct metrics_sample *out, const struct worker *worker)
         .flows = worker->flows_count,
         .links = worker->links.count,
         .greetings = front_pending(worker->front),
+        .warm = worker->warm.ready,
+        .warm_hits = worker->warm.hits,
+        .warm_misses = worker->warm.misses,
+        .warm_stale = worker->warm.stale,
         .foreign = worker->foreign,
         .unknown_keys = worker->unknown_keys,
         .underlay_dropped = worker->underlay_dropped,
@@ -54,6 +58,10 @@ void metrics_add(struct metrics_sample *sum, const struct metrics_sample *one)
     sum->flows += one->flows;
     sum->links += one->links;
     sum->greetings += one->greetings;
+    sum->warm += one->warm;
+    sum->warm_hits += one->warm_hits;
+    sum->warm_misses += one->warm_misses;
+    sum->warm_stale += one->warm_stale;
     sum->foreign += one->foreign;
     sum->unknown_keys += one->unknown_keys;
     sum->underlay_dropped += one->underlay_dropped;
@@ -100,6 +108,12 @@ static void write_streams(FILE *out, const struct metrics_sample *s)
     labelled(out, "stream_bytes_total", "direction", "down", s->bytes_down);
     one(out, "streams_active", "gauge", "Visitors being offered or streaming.", s->flows);
     one(out, "hellos_pending", "gauge", "Visitors that have not said a name yet.", s->greetings);
+    one(out, "warm_connections", "gauge", "Inner connections that wait for visitors; offer.warm.", s->warm);
+    head(out, "warm_offers_total", "counter",
+         "Offers by whether such a connection was there; stale: of the hits, those whose connection was dead.");
+    labelled(out, "warm_offers_total", "result", "hit", s->warm_hits);
+    labelled(out, "warm_offers_total", "result", "miss", s->warm_misses);
+    labelled(out, "warm_offers_total", "result", "stale", s->warm_stale);
     one(out, "nodes_connected", "gauge", "Nodes with a WireGuard peer.", s->links);
 }
 

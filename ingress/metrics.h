@@ -18,6 +18,7 @@ struct metrics_sample {
     uint64_t ended[REASON_COUNT];
     uint64_t bytes_up, bytes_down; /* of ended streams */
     uint64_t flows, links, greetings;
+    uint64_t warm, warm_hits, warm_misses, warm_stale;
     uint64_t foreign, unknown_keys, underlay_dropped;
     uint64_t udp_sent, udp_calls, udp_failed;
     uint64_t pool_chunks, pool_chunks_peak, pool_chunk_bytes;

@@ -71,39 +71,6 @@ static void write_plain_head(struct offer *o, const struct route_node *row, cons
         o->request_len = proxy_v2_write((uint8_t *)o->request, sizeof(o->request), src, &dst, name, name_len);
 }
 
-struct offer *offer_new(struct pool *pool, struct tunnel_peer *peer, const struct route_node *row,
-                        const struct addrport *src, const char *target_name, size_t target_len, uint16_t target_port,
-                        unsigned families, void *ctx, ts_t now)
-{
-    struct offer *o = pool_get(pool);
-
-    if (!o)
-        return NULL;
-    memset(o, 0, sizeof(*o));
-    o->pool = pool;
-    o->peer = peer;
-    o->plain = row->transport == ROUTE_TCP;
-    o->ports[0] = o->plain ? target_port : row->peerapi6;
-    o->ports[1] = o->plain ? target_port : row->peerapi4;
-    o->tried[0] = !(families & OFFER_V6);
-    o->tried[1] = !(families & OFFER_V4);
-    o->ctx = ctx;
-    o->asked = NONE;
-    peerapi_answer_init(&o->answer);
-    if (o->plain) {
-        write_plain_head(o, row, src, target_name, target_len, target_port);
-    } else {
-        o->request_len = peerapi_request_write(o->request, sizeof(o->request), src, target_name, target_len,
-                                               target_port);
-        if (o->request_len == 0) {
-            fail(o, REASON_UNKNOWN_NAME); /* a target that can't be said in a request is nobody's */
-            return o;
-        }
-    }
-    (void)dial(o, now);
-    return o;
-}
-
 static void drop(struct offer *o, int which, ts_t now)
 {
     tcp_abort(o->conns[which], now);
@@ -131,14 +98,78 @@ static void on_connected(struct offer *o, int which, ts_t now)
     send_request(o, now);
 }
 
+static void ask_warm(struct offer *o, struct tcp_conn *warm, ts_t now)
+{
+    struct addrport remote;
+
+    tcp_conn_remote(warm, &remote);
+    int v4 = addr_is_v4(&remote.addr);
+
+    tcp_conn_ctx_set(warm, o->ctx);
+    o->conns[v4] = warm;
+    o->warm = true;
+    on_connected(o, v4, now);
+}
+
+struct offer *offer_new(struct pool *pool, struct tunnel_peer *peer, const struct route_node *row,
+                        const struct addrport *src, const char *target_name, size_t target_len, uint16_t target_port,
+                        unsigned families, struct tcp_conn *warm, void *ctx, ts_t now)
+{
+    struct offer *o = pool_get(pool);
+
+    if (!o) {
+        tcp_abort(warm, now);
+        return NULL;
+    }
+    memset(o, 0, sizeof(*o));
+    o->pool = pool;
+    o->peer = peer;
+    o->plain = row->transport == ROUTE_TCP;
+    o->ports[0] = o->plain ? target_port : row->peerapi6;
+    o->ports[1] = o->plain ? target_port : row->peerapi4;
+    o->tried[0] = !(families & OFFER_V6);
+    o->tried[1] = !(families & OFFER_V4);
+    o->ctx = ctx;
+    o->asked = NONE;
+    peerapi_answer_init(&o->answer);
+    if (o->plain) {
+        write_plain_head(o, row, src, target_name, target_len, target_port);
+    } else {
+        o->request_len = peerapi_request_write(o->request, sizeof(o->request), src, target_name, target_len,
+                                               target_port);
+        if (o->request_len == 0) {
+            fail(o, REASON_UNKNOWN_NAME); /* a target that can't be said in a request is nobody's */
+            tcp_abort(warm, now);
+            return o;
+        }
+    }
+    if (warm)
+        ask_warm(o, warm, now);
+    else
+        (void)dial(o, now);
+    return o;
+}
+
 /* the family that was asked said a no that the other one may not say */
 static void try_other_family(struct offer *o, enum reason reason, ts_t now)
 {
     drop(o, o->asked, now);
     o->asked = NONE;
+    o->warm = false;
     o->refusal = reason;
     if (dial(o, now))
         peerapi_answer_init(&o->answer);
+}
+
+/* it had died before the request came, as far as one can tell: the node may have restarted, or closed it meanwhile */
+static void dial_instead(struct offer *o, ts_t now)
+{
+    o->warm = false;
+    o->stale = true;
+    o->tried[o->asked] = false;
+    drop(o, o->asked, now);
+    o->asked = NONE;
+    (void)dial(o, now);
 }
 
 static void on_verdict(struct offer *o, enum peerapi_verdict verdict, ts_t now)
@@ -187,35 +218,55 @@ static void on_end(struct offer *o, ts_t now)
 {
     if (o->plain)
         fail(o, REASON_NODE_UNREACHABLE);
+    else if (o->warm && o->answer.bytes == 0)
+        dial_instead(o, now);
     else if (o->answer.bytes == 0)
         try_other_family(o, REASON_NODE_UNKNOWN_PEER, now);
     else
         on_verdict(o, peerapi_answer_end(&o->answer), now);
 }
 
-enum offer_state offer_event(struct offer *o, const struct tcp_event *event, ts_t now)
+ts_t offer_doubt_at(const struct offer *o, ts_t now)
+{
+    struct tcp_conn_info info;
+
+    if (!o->warm)
+        return TS_NEVER;
+    tcp_conn_info(o->conns[o->asked], &info);
+    return ts_add(now, MAX(info.rto_ns, TS_S));
+}
+
+void offer_doubt(struct offer *o, ts_t now)
+{
+    if (o->state != OFFER_PENDING || !o->warm || o->heard)
+        return;
+    tunnel_peer_doubt(o->peer, now);
+    dial_instead(o, now);
+}
+
+void offer_event(struct offer *o, const struct tcp_event *event, ts_t now)
 {
     int which = event->conn == o->conns[1];
 
     if (o->state != OFFER_PENDING || event->conn != o->conns[which])
-        return o->state;
+        return;
     if ((event->flags & TCP_EVENT_CLOSED) && which != o->asked) {
         /* a SYN was refused or gave up: the other family may still come through */
         o->tried[which] = true;
         drop(o, which, now);
         if (o->asked == NONE && !o->conns[!which])
             fail_to_connect(o, REASON_NODE_UNREACHABLE);
-        return o->state;
+        return;
     }
     if ((event->flags & TCP_EVENT_CONNECTED) && o->asked == NONE)
         on_connected(o, which, now);
     else if ((event->flags & TCP_EVENT_WRITABLE) && which == o->asked && o->request_sent < o->request_len)
         send_request(o, now);
+    o->heard |= which == o->asked && (event->flags & TCP_EVENT_DRAINED);
     if (o->state == OFFER_PENDING && !o->plain && which == o->asked && (event->flags & TCP_EVENT_READABLE))
         read_answer(o, now);
     if (o->state == OFFER_PENDING && which == o->asked && (event->flags & (TCP_EVENT_CLOSED | TCP_EVENT_EOF)))
         on_end(o, now);
-    return o->state;
 }
 
 void offer_expire(struct offer *o, ts_t now)

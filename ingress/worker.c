@@ -318,6 +318,8 @@ static void take_events(struct worker *worker, ts_t now)
             link_event(tunnel_peer_owner(event.peer), event.kind, now);
         else if (event.tcp.ctx)
             flow_event(event.tcp.ctx, &event.tcp, now);
+        else if (event.peer)
+            warm_event(&worker->warm, ((struct link *)tunnel_peer_owner(event.peer))->warm, &event.tcp, now);
     }
 }
 
@@ -425,6 +427,7 @@ static void use_generation(struct worker *worker, struct generation *generation,
 static void stop(struct worker *worker, ts_t now)
 {
     worker->draining = worker->stopping = true;
+    warm_close_all(&worker->warm, now);
     front_stop(worker->front, now);
     while (worker->flows) {
         struct flow *f = worker->flows;
@@ -494,6 +497,7 @@ static void on_mail(void *ctx, const struct mail *mail)
     case MAIL_CLOSE_LISTENERS:
         front_close_listeners(worker->front, now);
         worker->draining = true;
+        warm_close_all(&worker->warm, now);
         to_server(worker, MAIL_READY, worker);
         worker_check_empty(worker);
         break;
@@ -551,6 +555,7 @@ static void on_sweep(struct loop_timer *t, ts_t now)
     struct worker *worker = container_of(t, struct worker, sweep);
 
     links_sweep(worker, now);
+    warm_expire(&worker->warm, now);
     worker_identities(worker);
     loop_timer_arm(&worker->loop, t, ts_add(now, SWEEP_NS));
 }
@@ -631,6 +636,7 @@ int worker_init(struct worker *worker, struct workers *all, unsigned index, stru
     map_init(&worker->links);
     list_init(&worker->retired);
     timerq_init(&worker->expiries);
+    warm_pool_init(&worker->warm);
     bucket_init(&worker->underlay, UNDERLAY_PER_S, UNDERLAY_BURST);
     loop_timer_init(&worker->sweep, on_sweep);
     worker->mailbox = NULL;

@@ -25,6 +25,7 @@
 #include "ingress/mailbox.h"
 #include "ingress/route/route_table.h"
 #include "ingress/visitor.h"
+#include "ingress/warm.h"
 
 #define WORKERS_MAX 64
 
@@ -108,6 +109,7 @@ struct worker {
     ts_t received_at; /* of the datagrams being read */
     struct udp_sender sender;
     struct front *front;
+    struct warm_pool warm;
     struct map links; /* of nodes with a peer, by feed id */
     struct map_seed seed;
     struct flow *flows;

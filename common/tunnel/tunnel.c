@@ -12,9 +12,9 @@
  * the same node, and stock ones check the stamp before they take the lock under which they remember it: of two copies
  * that came together both can be answered, and only the session of the last answer is known there.
  *
- * Two rules make a lost session short (design, section 6): a SYN that timed out with nothing heard since asks for a
- * fresh handshake, and goes again as soon as that is answered; and a peer with keepalive that was silent for two
- * intervals is called. */
+ * Two rules make a lost session short (design, section 6): a SYN that timed out with nothing heard since, or an owner
+ * who waits in vain, asks for a fresh handshake, and SYNs go again as soon as that is answered; and a peer with
+ * keepalive that was silent for two intervals is called. */
 #include "common/tunnel/tunnel.h"
 
 #include <stdlib.h>
@@ -57,7 +57,7 @@ struct tunnel_peer {
     struct list report; /* among those whose sending is to be told */
     ts_t reported_at;   /* 0: never */
     bool reports;
-    bool unanswered; /* a SYN timed out in silence: it goes again when the peer can be talked to */
+    bool unanswered; /* something went unanswered in silence: SYNs go again when the peer can be talked to */
     uint8_t addrs_count;
     uint8_t own_addrs_count;
     struct addr addrs[]; /* the peer's, then ours */
@@ -293,6 +293,14 @@ void tunnel_peer_initiate(struct tunnel_peer *peer, ts_t now)
 {
     if (path_known(&peer->path))
         wg_peer_initiate(peer->wg, now);
+}
+
+void tunnel_peer_doubt(struct tunnel_peer *peer, ts_t now)
+{
+    if (ts_since(now, wg_peer_heard(peer->wg)) < SYN_SILENCE_NS)
+        return;
+    peer->unanswered = true;
+    tunnel_peer_initiate(peer, now);
 }
 
 static bool has(const struct addr *addrs, size_t count, const struct addr *a)
@@ -632,11 +640,8 @@ bool tunnel_event(struct tunnel *tunnel, struct tunnel_event *out, ts_t now)
         struct tcp_peer *tcp = tcp_conn_peer(out->tcp.conn);
         struct tunnel_peer *peer = tcp ? of_tcp(tcp) : NULL; /* NULL: it was freed, and this says so */
 
-        if (peer && (out->tcp.flags & TCP_EVENT_SYN_TIMEOUT) &&
-            ts_since(now, wg_peer_heard(peer->wg)) >= SYN_SILENCE_NS) {
-            peer->unanswered = true;
-            tunnel_peer_initiate(peer, now);
-        }
+        if (peer && (out->tcp.flags & TCP_EVENT_SYN_TIMEOUT))
+            tunnel_peer_doubt(peer, now);
         out->tcp.flags &= ~(unsigned)TCP_EVENT_SYN_TIMEOUT;
         if (out->tcp.flags == 0)
             continue;

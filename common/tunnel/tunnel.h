@@ -103,6 +103,9 @@ int tunnel_peer_identity_set(struct tunnel_peer *peer, const uint8_t identity[WG
 void tunnel_peer_initiation_lost(struct tunnel_peer *peer, ts_t now);
 /* tunnel_peer_keepalive_set - change keepalive_ns of its configuration. */
 void tunnel_peer_keepalive_set(struct tunnel_peer *peer, uint64_t keepalive_ns, ts_t now);
+/* tunnel_peer_doubt - it does not answer what should be answered at once. When nothing was heard of it for a second, its
+ * end of the session may be gone: asks for a fresh one, with which SYNs that wait are sent again. */
+void tunnel_peer_doubt(struct tunnel_peer *peer, ts_t now);
 /* tunnel_peer_initiate - ask for a session now, if there is an endpoint to ask. */
 void tunnel_peer_initiate(struct tunnel_peer *peer, ts_t now);
 

@@ -4,8 +4,9 @@
 #                      [--rtt MS,…] [--loss PERCENT,…] [--streams N,…] [--directions down,up]
 #                      [--repeats N] [--warm S] [--seconds S] [--minutes M]
 #   tests/bench/wan.sh --table FILE      the figures in FILE as tables, with ratios
-# Subjects: funnel-bbr, funnel-cubic (the real programs), linux-bbr, linux-cubic (the kernel's TCP over wireguard-go and
-# a TUN device), go-ingress (wireguard-go and gVisor); over the same relay of datagrams (tests/support/udprelay.c).
+# Subjects: funnel-bbr, funnel-cubic (the real programs), funnel-warm (with offer.warm: the first byte only), linux-bbr,
+# linux-cubic (the kernel's TCP over wireguard-go and a TUN device), go-ingress (wireguard-go and gVisor); over the same
+# relay of datagrams (tests/support/udprelay.c).
 # Of "share" two streams of different congestion control behind one slow link: ours, and the kernel's.
 # The whole grid takes hours. It can be had in pieces: figures that FILE holds already are not measured again, and after
 # M minutes nothing new is begun.

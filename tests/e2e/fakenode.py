@@ -27,8 +27,9 @@ def gives_addresses(world):
 
 
 class FakeNode(Process):
-    def __init__(self, world, name, v4=None, v6=None, names=None, ports=(443,), calls=True, endpoint_port=None):
-        """v4, v6: a `how` for each family it shall have. calls=False: the ingress has to call it."""
+    def __init__(self, world, name, v4=None, v6=None, names=None, ports=(443,), calls=True, endpoint_port=None,
+                 port=PEERAPI_PORT):
+        """v4, v6: a `how` for each family it shall have. calls=False: the ingress has to call it. port: where it listens."""
         directory = world.directory / name
         directory.mkdir(parents=True)
         private, self.public_key = new_key()
@@ -40,7 +41,7 @@ class FakeNode(Process):
                     "addresses": [self.v4, self.v6], "ports": list(ports), "funnel": {"admin": True, "node": "ask"}}
         argv = [FAKENODE, "--key", "node.key", "--ingress", world.ingress.public_key,
                 "--listen", f"127.0.0.1:{self.listen_port}", "--door", f"127.0.0.1:{self.door_port}",
-                "--peerapi", PEERAPI_PORT]
+                "--peerapi", port]
         if calls:
             argv += ["--endpoint", f"127.0.0.1:{endpoint_port or world.ingress.udp_port}"]
         else:
@@ -50,7 +51,7 @@ class FakeNode(Process):
                 (directory / f"{family}.answer").write_bytes(behaviour["answer"])
                 words = [f"{key}={value}" for key, value in behaviour.items() if key != "answer"]
                 argv += [f"--{family}", ",".join([f"answer={family}.answer", *words])]
-                self.row["peerapi" + family[1]] = PEERAPI_PORT
+                self.row["peerapi" + family[1]] = port
         super().__init__(name, argv, directory)
         self.calls = calls
         world.nodes.append(self)

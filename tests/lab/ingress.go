@@ -237,12 +237,18 @@ func (in *Ingress) Command(t testing.TB, name string, arguments ...string) (outp
 // Ended is how many visitors have ended so, by its metrics.
 func (in *Ingress) Ended(t testing.TB, reason string) int {
 	t.Helper()
+	return in.Metric(t, fmt.Sprintf("visitors_ended_total{reason=%q}", reason))
+}
+
+// Metric is a sample of its metrics: a whole number.
+func (in *Ingress) Metric(t testing.TB, name string) int {
+	t.Helper()
 	text, status := in.Command(t, "metrics")
-	_, after, found := strings.Cut(text, fmt.Sprintf("\nfunnel_visitors_ended_total{reason=%q} ", reason))
+	_, after, found := strings.Cut(text, "\nfunnel_"+name+" ")
 	count, _, _ := strings.Cut(after, "\n")
 	n, err := strconv.Atoi(count)
 	if status != 0 || !found || err != nil {
-		t.Fatalf("no metric for %s; status %d of %q", reason, status, text)
+		t.Fatalf("no metric %s; status %d of %q", name, status, text)
 	}
 	return n
 }
