@@ -11,10 +11,16 @@ import (
 	"funnel-ingress/tests/lab"
 )
 
-// TestWarm has a stock node serve visitors through connections that were opened ahead of them (offer.warm).
-func TestWarm(t *testing.T) {
-	t.Parallel()
-	const warm = 2
+// A stock node that serves visitors through connections that were opened ahead of them (offer.warm).
+type warmNode struct {
+	*Node
+	in     *Ingress
+	config *ipn.ServeConfig
+}
+
+const warm = 2
+
+func newWarmNode(t *testing.T) *warmNode {
 	tailnet, in := newTailnet(t), newIngress(t)
 	in.Config["offer"] = map[string]any{"warm": warm}
 	web := tailnet.addNode("web", in, in.UDP)
@@ -28,51 +34,65 @@ func TestWarm(t *testing.T) {
 	web.serve(t, config)
 	in.rows = []map[string]any{web.row(nil)}
 	in.start(t)
+	return &warmNode{web, in, config}
+}
 
-	ready := func() int { return in.Metric(t, "warm_connections") }
-	offers := func(result string) int { return in.Metric(t, `warm_offers_total{result="`+result+`"}`) }
-	visit := func() {
-		t.Helper()
-		conn := lab.Dial(t, in.TLS[5001])
-		fields := strings.Fields(lab.Hear(t, tls.Client(conn, lab.Trusting(web.Name))))
-		if len(fields) != 4 || fields[2] != conn.LocalAddr().String() {
-			t.Errorf("the node was told %q of %v", fields, conn.LocalAddr())
-		}
+func (w *warmNode) ready(t *testing.T) int { return w.in.Metric(t, "warm_connections") }
+
+func (w *warmNode) offers(t *testing.T, result string) int {
+	return w.in.Metric(t, `warm_offers_total{result="`+result+`"}`)
+}
+
+func (w *warmNode) visit(t *testing.T) {
+	t.Helper()
+	conn := lab.Dial(t, w.in.TLS[5001])
+	fields := strings.Fields(lab.Hear(t, tls.Client(conn, lab.Trusting(w.Name))))
+	if len(fields) != 4 || fields[2] != conn.LocalAddr().String() {
+		t.Errorf("the node was told %q of %v", fields, conn.LocalAddr())
 	}
-	heat := func() {
-		t.Helper()
-		for range 2 {
-			visit()
-		}
-		lab.Eventually(t, "connections are there", 20*time.Second, func() bool { return ready() == warm })
+}
+
+func (w *warmNode) heat(t *testing.T) {
+	t.Helper()
+	for range 2 {
+		w.visit(t)
 	}
+	lab.Eventually(t, "connections are there", 20*time.Second, func() bool { return w.ready(t) == warm })
+}
+
+func TestWarm(t *testing.T) {
+	t.Parallel()
+	web := newWarmNode(t)
 
 	t.Run("each visitor has one of its own", func(t *testing.T) {
-		heat()
+		web.heat(t)
 		for range 4 {
-			visit()
-			lab.Eventually(t, "there are as many again", 20*time.Second, func() bool { return ready() == warm })
+			web.visit(t)
+			lab.Eventually(t, "there are as many again", 20*time.Second, func() bool { return web.ready(t) == warm })
 		}
-		if hits, stale := offers("hit"), offers("stale"); hits != 4 || stale != 0 {
+		if hits, stale := web.offers(t, "hit"), web.offers(t, "stale"); hits != 4 || stale != 0 {
 			t.Errorf("%d hits, %d of them stale", hits, stale)
 		}
 	})
 	t.Run("the node leaves them open", func(t *testing.T) {
 		began, lasted := time.Now(), time.Duration(0)
-		for ready() == warm && lasted < 75*time.Second {
+		for web.ready(t) == warm && lasted < 75*time.Second {
 			time.Sleep(time.Second)
 			lasted = time.Since(began)
 		}
 		if lasted < 50*time.Second || lasted >= 75*time.Second { // the ingress closes them after a minute (ingress/warm.h)
 			t.Errorf("they lasted %v", lasted)
 		}
-		lab.Eventually(t, "all are closed", 20*time.Second, func() bool { return ready() == 0 })
+		lab.Eventually(t, "all are closed", 20*time.Second, func() bool { return web.ready(t) == 0 })
 	})
-	t.Run("the node restarts", func(t *testing.T) {
-		heat()
-		web.restart(t, false)
-		web.serve(t, config)
-		visitWithin(t, in, web.Name, recovery)
-		t.Logf("%d were dead", offers("stale"))
-	})
+}
+
+// TestWarmRestart is not parallel: nodes of other tests would be after the same peerapi port while this one is away.
+func TestWarmRestart(t *testing.T) {
+	web := newWarmNode(t)
+	web.heat(t)
+	web.restart(t, false)
+	web.serve(t, web.config)
+	visitWithin(t, web.in, web.Name, recovery)
+	t.Logf("%d were dead", web.offers(t, "stale"))
 }
