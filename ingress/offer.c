@@ -35,6 +35,14 @@ static void fail_to_connect(struct offer *o, enum reason reason)
     fail(o, o->refusal ? o->refusal : reason);
 }
 
+/* The request of a family that is dialled alone goes at once, and rides on the SYN. Of two it would be two requests. */
+static void send_early(struct offer *o, ts_t now)
+{
+    struct tcp_conn *alone = o->conns[0] ? o->conns[0] : o->conns[1];
+
+    o->request_sent = o->conns[0] && o->conns[1] ? 0 : tcp_write(alone, o->request, o->request_len, now);
+}
+
 /* dial the families that have a port and had no turn yet; false when there is none to dial */
 static bool dial(struct offer *o, ts_t now)
 {
@@ -51,7 +59,9 @@ static bool dial(struct offer *o, ts_t now)
         if (!o->conns[v4] && rc != ERR_NOT_FOUND) /* "no address of that family" says least */
             err = rc;
     }
-    if (!any)
+    if (any)
+        send_early(o, now);
+    else
         fail_to_connect(o, connect_reason(err));
     return any;
 }
@@ -93,7 +103,6 @@ static void on_connected(struct offer *o, int which, ts_t now)
     o->connected_v4 = which;
     o->asked = which;
     o->tried[which] = true;
-    o->request_sent = 0;
     drop(o, !which, now);
     send_request(o, now);
 }

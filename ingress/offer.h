@@ -1,7 +1,8 @@
 /* offer.h - one offer to one node: connect to its peerapi, ask, hear the answer. No I/O: a tunnel is all it needs.
  *
  *     offer_start  --> SYN to peerapi4 and peerapi6 (raced, where both are known)
- *     first one connected: the other is dropped; the request goes out (it rides on the handshake's ACK)
+ *     first one connected: the other is dropped; the request goes out (it rides on the handshake's ACK). Where one family
+ *     alone is dialled it rides on the SYN, and funnel-node's answer on the SYN-ACK
  *     101: OFFER_ACCEPTED, offer_take gives the connection; the stream's first bytes may wait in it already
  *     "no ingress cap", or closed without a byte: the other family is tried once, for grants are per family; if it can't
  *     even be connected, the reason stays the one that was heard

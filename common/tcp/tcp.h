@@ -53,6 +53,10 @@ struct tcp_peer {
     bool blocked;
     unsigned burst; /* segments sent in this turn */
     uint16_t replies_first, replies_last; /* slots of what no connection sends; first 0: there is none */
+    struct list replies_wait;             /* they wait for company: among the stack's peers whose replies do */
+    ts_t replies_due;                     /* not longer than until then */
+    ts_t syn_bare_until;                  /* it did not take what rode on a SYN: none carries bytes before */
+    struct tcp_conn *found;               /* whose segment came last; NULL: none that is still there */
     size_t conns_count;
     ts_t replies_full_at, challenges_full_at; /* its budgets of what answers strangers and doubtful segments */
     struct list conns;      /* all connections with it */
@@ -114,8 +118,10 @@ ts_t tcp_stack_deadline(const struct tcp_stack *stack);
 void tcp_stack_expire(struct tcp_stack *stack, ts_t now);
 
 enum tcp_event_flag {
-    TCP_EVENT_CONNECTED = 1 << 0, /* active open done; or (with ACCEPTED) a passive one */
-    TCP_EVENT_ACCEPTED = 1 << 1,  /* a new connection of a listener: take it (tcp_conn_ctx_set) or abort it */
+    TCP_EVENT_CONNECTED = 1 << 0, /* the handshake is done */
+    TCP_EVENT_ACCEPTED = 1 << 1,  /* a new connection of a listener: take it (tcp_conn_ctx_set) or abort it. Before it
+                                     is CONNECTED when its SYN brought bytes: what is answered at once rides on the
+                                     SYN-ACK */
     TCP_EVENT_READABLE = 1 << 2,  /* bytes to read came */
     TCP_EVENT_WRITABLE = 1 << 3,  /* room in the send queue after it was full */
     TCP_EVENT_EOF = 1 << 4,       /* the peer's FIN came in order (bytes before it may still wait to be read) */
@@ -163,8 +169,8 @@ int tcp_write_room(struct tcp_conn *conn, struct iovec *iov, int max, size_t *by
 void tcp_write_commit(struct tcp_conn *conn, size_t len, ts_t now);
 /* tcp_write - copy bytes into the send queue; returns how many were taken (0: full, WRITABLE follows). */
 size_t tcp_write(struct tcp_conn *conn, const void *data, size_t len, ts_t now);
-/* tcp_can_write - connecting (bytes go out with the handshake's ACK), established or closed only by the peer, and
- * tcp_shutdown not called. */
+/* tcp_can_write - connecting (what is written in the turn of tcp_connect rides on the SYN where the peer takes it, else
+ * on the handshake's ACK), established or closed only by the peer, and tcp_shutdown not called. */
 bool tcp_can_write(const struct tcp_conn *conn);
 
 /* tcp_read_iov - pieces of received bytes in order, not consumed. Returns pieces; valid until the next call. */

@@ -155,34 +155,53 @@ void tcp_conn_not_half_open(struct tcp_conn *c)
     tcp_stack_listener(c->stack, c->local.port)->half_open_count--;
 }
 
+void tcp_conn_announce(struct tcp_conn *c)
+{
+    struct tcp_listener *l = tcp_stack_listener(c->stack, c->local.port);
+
+    tcp_conn_not_half_open(c);
+    c->announced = true;
+    c->ctx = l->ctx;
+    tcp_conn_event(c, TCP_EVENT_ACCEPTED);
+}
+
+/* What rode on the SYN in vain is new again. A peer that leaves it lying may do so always, and one to which the SYN did
+ * not get through may be behind something that stops such ones. */
+void tcp_conn_syn_acked(struct tcp_conn *c, uint64_t ack, ts_t now)
+{
+    c->snd_una = c->snd_nxt = ack;
+    tcp_sendq_acked(&c->sendq, c->stack->config.pool, ack);
+    if (c->syn_tries == 1)
+        tcp_rtt_sample(&c->rtt, MAX(ts_since(now, c->pace_at), (uint64_t)1), now);
+    if (c->syn_bytes && ack == 1 && !c->passive)
+        c->peer->syn_bare_until = ts_add(now, c->syn_tries == 1 ? TCP_SYN_BARE_NS : TCP_SYN_BARE_LOST_NS);
+    tcp_conn_established(c, now);
+    if (ack > 1 && ack == tcp_conn_owes(c))
+        tcp_conn_event(c, TCP_EVENT_DRAINED);
+}
+
 void tcp_conn_established(struct tcp_conn *c, ts_t now)
 {
-    unsigned events = TCP_EVENT_CONNECTED;
-
     tcp_conn_state_set(c, TCP_ESTABLISHED, "handshake done");
     c->at[TCP_TIMER_SEND] = TS_NEVER;
     c->rtt.backoff = 0;
     c->syn_due = false;
     c->stalled_since = tcp_conn_owes(c) > c->snd_una ? now : TS_NEVER;
     c->window.rtt_ns = c->rtt.srtt_ns;
-    if (c->passive && !c->announced) {
-        struct tcp_listener *l = tcp_stack_listener(c->stack, c->local.port);
-
-        tcp_conn_not_half_open(c);
-        c->announced = true;
-        c->ctx = l->ctx;
-        events |= TCP_EVENT_ACCEPTED;
-    }
-    tcp_conn_event(c, events);
+    if (c->passive && !c->announced)
+        tcp_conn_announce(c);
+    tcp_conn_event(c, TCP_EVENT_CONNECTED);
     if (c->fin_queued)
         tcp_conn_state_set(c, TCP_FIN_WAIT_1, "shut down before established");
 }
 
-static void detach(struct tcp_conn *c)
+void tcp_conn_detach(struct tcp_conn *c)
 {
     if (!c->attached)
         return;
     map_remove(&c->stack->conns, &c->node);
+    if (c->peer->found == c)
+        c->peer->found = NULL;
     c->attached = false;
     if (c->port_taken)
         tcp_ports_put(&c->stack->ports, &c->local, &c->remote, c->stack->now);
@@ -198,7 +217,7 @@ void tcp_conn_close(struct tcp_conn *c, int error, const char *cause)
     if (c->passive && !c->announced)
         c->released = true; /* nobody ever knew of it */
     tcp_conn_state_set(c, TCP_CLOSED, cause);
-    detach(c);
+    tcp_conn_detach(c);
     for (int i = 0; i < TCP_TIMER_COUNT; i++)
         c->at[i] = TS_NEVER;
     c->stalled_since = c->stack->now;
@@ -206,7 +225,7 @@ void tcp_conn_close(struct tcp_conn *c, int error, const char *cause)
     tcp_sendq_deinit(&c->sendq, c->stack->config.pool);
     if (error) {
         tcp_recvq_deinit(&c->recvq, c->stack->config.pool);
-        c->error = error;
+        c->error = (int16_t)error;
         tcp_conn_event(c, TCP_EVENT_CLOSED);
     }
     list_remove(&c->wait_link);
@@ -225,7 +244,7 @@ void tcp_conn_orphan(struct tcp_conn *c)
 {
     tcp_conn_close(c, ERR_CLOSED, "peer removed");
     c->rst_due = false;
-    detach(c);
+    tcp_conn_detach(c);
     list_remove(&c->ready_link);
     list_move(&c->stack->orphans, &c->peer_link);
     c->peer->conns_count--;
@@ -239,7 +258,7 @@ static void destroy(struct tcp_conn *c)
 {
     struct tcp_stack *stack = c->stack;
 
-    detach(c);
+    tcp_conn_detach(c);
     timerq_disarm(&stack->timers, &c->timer);
     list_remove(&c->ready_link);
     list_remove(&c->event_link);

@@ -34,6 +34,10 @@
 #define TCP_MSS_DEFAULT        536 /* without the option, RFC 9293 section 3.7.1; ours never asks for less */
 #define TCP_DELAYED_ACK_NS     (40 * TS_MS)
 #define TCP_DELAYED_ACK_MIN_NS (5 * TS_MS) /* on paths shorter than that; else their round trip */
+#define TCP_SYN_HELD_NS        (5 * TS_MS) /* a SYN-ACK waits so long for the answer to what came with the SYN */
+#define TCP_SYN_BARE_NS        (3600 * TS_S) /* no bytes on a SYN after a peer did not take them */
+#define TCP_SYN_BARE_LOST_NS   (60 * TS_S) /* and after one that was not answered */
+#define TCP_SYN_OPTIONS_LEN    20
 #define TCP_ACKS_AT_ONCE       16 /* acknowledgements that are not held back after a silence */
 #define TCP_ACKS_MORE_MAX      64 /* segments that may come in one turn */
 #define TCP_ACK_STRETCH        8  /* segments beyond a hole that one acknowledgement may answer, with SACK */
@@ -120,7 +124,8 @@ struct tcp_conn {
     uint16_t mss;           /* payload of a full segment */
     uint16_t rcv_mss;       /* longest payload the peer sent */
     uint16_t mss_agreed;    /* what both sides' options allow; mss is less behind a black hole */
-    int error;              /* why it is closed */
+    uint16_t syn_bytes;     /* rode on the SYN */
+    int16_t error;          /* why it is closed; all of err.h fit */
 
     uint32_t iss, irs;
     uint64_t snd_una, snd_nxt; /* positions; the FIN counts */
@@ -165,10 +170,11 @@ struct tcp_stack {
     struct list ready_peers; /* whose turn it is; blocked ones are not here */
     struct list events;      /* connections with events */
     struct list starving;    /* writers waiting for memory, longest first */
+    struct list replies_wait; /* peers whose replies wait for company, longest first */
     struct list orphans;     /* connections whose peer is gone but not their owner, by peer_link */
     struct list time_wait_order; /* oldest first */
     struct timerq timers;
-    struct timer time_wait_timer;
+    struct timer time_wait_timer, replies_timer;
     struct tcp_listener *listeners;
     struct tcp_ports ports;
     struct tcp_replies replies;
@@ -220,6 +226,12 @@ struct tcp_conn *tcp_conn_new(struct tcp_peer *peer, const struct addrport *loca
 void tcp_conn_settle(struct tcp_conn *c);
 /* tcp_conn_state_set - the only writer of `state`. */
 void tcp_conn_state_set(struct tcp_conn *c, enum tcp_state to, const char *cause);
+/* tcp_conn_detach - no segment finds it any more; its port rests. */
+void tcp_conn_detach(struct tcp_conn *c);
+/* tcp_conn_announce - passive: its owner hears of it, and owns it. */
+void tcp_conn_announce(struct tcp_conn *c);
+/* tcp_conn_syn_acked - the peer acknowledged everything before `ack`: the SYN, and what rode on it or a part of that. */
+void tcp_conn_syn_acked(struct tcp_conn *c, uint64_t ack, ts_t now);
 /* tcp_conn_established - the handshake is done. */
 void tcp_conn_established(struct tcp_conn *c, ts_t now);
 /* tcp_conn_close - dead: queues go, the owner hears of `error` (0: an orderly end). */
@@ -276,9 +288,10 @@ struct tcp_loss_ctx tcp_conn_loss(struct tcp_conn *c, ts_t now);
 /* -- tcp_input.c */
 enum tcp_in tcp_conn_input(struct tcp_conn *c, const struct tcp_header *h, const uint8_t *payload, size_t len,
                            ts_t now);
-/* tcp_listener_input - a SYN for a listener. */
+/* tcp_listener_input - a SYN for a listener, and what came with it. */
 enum tcp_in tcp_listener_input(struct tcp_listener *l, struct tcp_peer *peer, const struct addrport *local,
-                               const struct addrport *remote, const struct tcp_header *h, ts_t now);
+                               const struct addrport *remote, const struct tcp_header *h, const uint8_t *payload,
+                               size_t len, ts_t now);
 
 /* -- tcp_mss.c */
 /* tcp_mss_timed_out - the retransmission timer fired; true: the segments are smaller from now on. */

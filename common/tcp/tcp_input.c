@@ -37,7 +37,9 @@ static void take_syn_options(struct tcp_conn *c, const struct tcp_header *h, ts_
         c->ts_recent_at = now;
     }
     c->mss_agreed = c->mss;
-    c->window.edge = 1;
+    c->window.edge = 1; /* of a SYN that we sent: as it said */
+    if (c->state == TCP_SYN_SENT)
+        c->window.edge += MIN(c->window.size, (uint32_t)UINT16_MAX);
     c->snd_wl1 = 0;
     c->snd_wl2 = 0;
     c->snd_window_max = h->window;
@@ -51,66 +53,6 @@ static void challenge(struct tcp_conn *c, ts_t now)
         return;
     c->ack_due = true;
     c->stack->stats.challenges++;
-}
-
-/* -- SYN-SENT, RFC 9293 section 3.10.7.3 ----------------------------------------------------------------------- */
-
-static enum tcp_in input_syn_sent(struct tcp_conn *c, const struct tcp_header *h, ts_t now)
-{
-    bool ack_ok = (h->flags & TCP_ACK) && h->ack == c->iss + 1 && c->snd_nxt == 1;
-
-    if ((h->flags & TCP_ACK) && !ack_ok) {
-        if (h->flags & TCP_RST)
-            return TCP_IN_OUT_OF_WINDOW;
-        if (tcp_replies_reset(&c->stack->replies, c->peer, &c->local, &c->remote, h, 0, now))
-            c->stack->stats.resets_out++;
-        return TCP_IN_OUT_OF_WINDOW;
-    }
-    if (h->flags & TCP_RST) {
-        if (!ack_ok)
-            return TCP_IN_OUT_OF_WINDOW;
-        c->stack->stats.resets_in++;
-        tcp_conn_close(c, -ECONNREFUSED, "refused");
-        return TCP_IN_OK;
-    }
-    if (!(h->flags & TCP_SYN))
-        return TCP_IN_OUT_OF_WINDOW;
-    c->heard_at = now;
-    take_syn_options(c, h, now);
-    if (!ack_ok) { /* simultaneous open */
-        tcp_conn_state_set(c, TCP_SYN_RECEIVED, "simultaneous open");
-        c->syn_due = true;
-        return TCP_IN_OK;
-    }
-    c->snd_una = 1;
-    if (c->syn_tries == 1)
-        tcp_rtt_sample(&c->rtt, MAX(ts_since(now, c->pace_at), (uint64_t)1), now);
-    c->ack_due = true; /* rides on the first data, if some is queued */
-    tcp_conn_established(c, now);
-    return TCP_IN_OK;
-}
-
-/* -- LISTEN, section 3.10.7.2 ---------------------------------------------------------------------------------- */
-
-enum tcp_in tcp_listener_input(struct tcp_listener *l, struct tcp_peer *peer, const struct addrport *local,
-                               const struct addrport *remote, const struct tcp_header *h, ts_t now)
-{
-    struct tcp_conn *c = tcp_conn_new(peer, local, remote, now);
-
-    if (!c)
-        return TCP_IN_REFUSED;
-    c->passive = true;
-    c->answers = true; /* who is called is asked something */
-    list_append(&l->half_open, &c->wait_link);
-    l->half_open_count++;
-    c->ts_ok = c->sack_ok = c->shift_ok = true;
-    c->window.shift = tcp_window_shift_for(c->stack->config.recv_window_max);
-    take_syn_options(c, h, now);
-    c->syn_due = true;
-    c->stalled_since = now;
-    tcp_conn_state_set(c, TCP_SYN_RECEIVED, "SYN for a listener");
-    tcp_conn_settle(c);
-    return TCP_IN_OK;
 }
 
 /* -- the synchronized states, section 3.10.7.4 ----------------------------------------------------------------- */
@@ -186,7 +128,7 @@ static void last_ack_of_fin_wait_2(struct tcp_conn *c, ts_t now)
         .ts_echo = c->ts_recent,
     };
 
-    tcp_replies_owe(&c->stack->replies, &reply); /* lost: the FIN comes again */
+    tcp_replies_owe(&c->stack->replies, &reply, now); /* lost: the FIN comes again */
     tcp_conn_state_set(c, TCP_TIME_WAIT, "FIN");
 }
 
@@ -311,12 +253,94 @@ static void take_timestamp(struct tcp_conn *c, const struct tcp_header *h, int64
     }
 }
 
+/* -- SYN-SENT, RFC 9293 section 3.10.7.3 ----------------------------------------------------------------------- */
+
+static enum tcp_in input_syn_sent(struct tcp_conn *c, const struct tcp_header *h, const uint8_t *payload, size_t len,
+                                  ts_t now)
+{
+    uint32_t taken = h->ack - (c->iss + 1); /* of what rode on the SYN */
+    bool ack_ok = (h->flags & TCP_ACK) && taken <= c->syn_bytes && c->snd_nxt == 1;
+
+    if ((h->flags & TCP_ACK) && !ack_ok) {
+        if (h->flags & TCP_RST)
+            return TCP_IN_OUT_OF_WINDOW;
+        if (tcp_replies_reset(&c->stack->replies, c->peer, &c->local, &c->remote, h, 0, now))
+            c->stack->stats.resets_out++;
+        return TCP_IN_OUT_OF_WINDOW;
+    }
+    if (h->flags & TCP_RST) {
+        if (!ack_ok)
+            return TCP_IN_OUT_OF_WINDOW;
+        c->stack->stats.resets_in++;
+        tcp_conn_close(c, -ECONNREFUSED, "refused");
+        return TCP_IN_OK;
+    }
+    if (!(h->flags & TCP_SYN))
+        return TCP_IN_OUT_OF_WINDOW;
+    c->heard_at = now;
+    take_syn_options(c, h, now);
+    if (!ack_ok) { /* simultaneous open */
+        tcp_conn_state_set(c, TCP_SYN_RECEIVED, "simultaneous open");
+        c->syn_due = true;
+        return TCP_IN_OK;
+    }
+    c->ack_due = true; /* rides on the first data, if some is queued */
+    tcp_conn_syn_acked(c, 1 + (uint64_t)taken, now);
+    if (len > 0)
+        input_text(c, 1, payload, len, false, now);
+    return TCP_IN_OK;
+}
+
+/* -- LISTEN, section 3.10.7.2 ---------------------------------------------------------------------------------- */
+
+/* Bytes came with the SYN. The owner has them at once, and the SYN-ACK waits a little for his answer: then a question and
+ * its answer are one round trip. RFC 9293 section 3.4 has them wait for the handshake's end, lest an old SYN be taken for
+ * a new one; here none comes twice. Without memory it is as if none had come. */
+static void input_early(struct tcp_conn *c, const uint8_t *payload, size_t len, ts_t now)
+{
+    c->window.edge = 1 + len;
+    (void)tcp_recvq_insert(&c->recvq, c->stack->config.pool, 1, payload, len, tcp_stack_chunks_kept(c->stack, false));
+    c->window.edge = c->recvq.next;
+    if (c->recvq.next == 1)
+        return;
+    (void)ack_at_once(c, len, now);
+    tcp_conn_announce(c);
+    tcp_conn_event(c, TCP_EVENT_READABLE);
+    c->at[TCP_TIMER_ACK] = ts_add(now, TCP_SYN_HELD_NS);
+}
+
+enum tcp_in tcp_listener_input(struct tcp_listener *l, struct tcp_peer *peer, const struct addrport *local,
+                               const struct addrport *remote, const struct tcp_header *h, const uint8_t *payload,
+                               size_t len, ts_t now)
+{
+    struct tcp_conn *c = tcp_conn_new(peer, local, remote, now);
+
+    if (!c)
+        return TCP_IN_REFUSED;
+    c->passive = true;
+    c->answers = true; /* who is called is asked something */
+    list_append(&l->half_open, &c->wait_link);
+    l->half_open_count++;
+    c->ts_ok = c->sack_ok = c->shift_ok = true;
+    c->window.shift = tcp_window_shift_for(c->stack->config.recv_window_max);
+    take_syn_options(c, h, now);
+    c->syn_due = true;
+    c->stalled_since = now;
+    tcp_conn_state_set(c, TCP_SYN_RECEIVED, "SYN for a listener");
+    if (len > 0)
+        input_early(c, payload, len, now);
+    tcp_conn_settle(c);
+    return TCP_IN_OK;
+}
+
+/* -- all of them ----------------------------------------------------------------------------------------------- */
+
 enum tcp_in tcp_conn_input(struct tcp_conn *c, const struct tcp_header *h, const uint8_t *payload, size_t len, ts_t now)
 {
     bool fin = h->flags & TCP_FIN;
 
     if (c->state == TCP_SYN_SENT)
-        return input_syn_sent(c, h, now);
+        return input_syn_sent(c, h, payload, len, now);
 
     int64_t at = position(c, h->seq);
 
@@ -355,16 +379,13 @@ enum tcp_in tcp_conn_input(struct tcp_conn *c, const struct tcp_header *h, const
     int64_t ack = (int64_t)una + (int32_t)(h->ack - (c->iss + (uint32_t)una));
 
     if (c->state == TCP_SYN_RECEIVED) {
-        if (ack != 1) {
+        if (ack < 1 || ack > 1 + (int64_t)c->syn_bytes) {
             if (tcp_replies_reset(&c->stack->replies, c->peer, &c->local, &c->remote, h, len, now))
                 c->stack->stats.resets_out++;
             return TCP_IN_OUT_OF_WINDOW;
         }
-        c->snd_una = 1;
-        una = 1;
-        if (c->syn_tries == 1)
-            tcp_rtt_sample(&c->rtt, MAX(ts_since(now, c->pace_at), (uint64_t)1), now);
-        tcp_conn_established(c, now);
+        tcp_conn_syn_acked(c, (uint64_t)ack, now);
+        una = c->snd_una;
     }
     /* RFC 5961 section 5.2 */
     if (ack > (int64_t)c->snd_nxt || ack < (int64_t)una - (int64_t)MAX(c->snd_window_max, UINT16_MAX)) {

@@ -76,6 +76,13 @@ static struct tcp_plan plan_data(const struct tcp_conn *c)
     return fresh;
 }
 
+/* a SYN-ACK that waits for the answer to what came with the SYN */
+static bool syn_held(const struct tcp_conn *c)
+{
+    return c->state == TCP_SYN_RECEIVED && c->syn_tries == 0 && tcp_conn_owes(c) == 1 &&
+           c->at[TCP_TIMER_ACK] != TS_NEVER && !c->ack_due;
+}
+
 struct tcp_plan tcp_conn_plan(const struct tcp_conn *c)
 {
     struct tcp_plan plan = {0};
@@ -83,7 +90,7 @@ struct tcp_plan tcp_conn_plan(const struct tcp_conn *c)
     if (c->rst_due) {
         plan.kind = TCP_PLAN_RST;
     } else if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED) {
-        if (c->syn_due)
+        if (c->syn_due && !syn_held(c))
             plan.kind = TCP_PLAN_SYN;
         else if (c->ack_due && c->state == TCP_SYN_RECEIVED)
             plan.kind = TCP_PLAN_ACK;
@@ -149,7 +156,8 @@ static void put_ack(struct tcp_conn *c, struct tcp_header *h, bool bare)
     c->at[TCP_TIMER_ACK] = TS_NEVER;
 }
 
-/* One segment of this connection: its FIN or SYN by `flags`, and len bytes from position `start`. */
+/* One segment of this connection: its FIN or SYN by `flags`, and len bytes from position `start`; a SYN's bytes come after
+ * it. */
 static size_t emit(struct tcp_conn *c, uint8_t *buf, uint8_t flags, uint64_t start, uint16_t len, ts_t now)
 {
     struct tcp_header h = {
@@ -182,7 +190,7 @@ static size_t emit(struct tcp_conn *c, uint8_t *buf, uint8_t flags, uint64_t sta
     ip_header_write(buf, &c->local.addr, &c->remote.addr, IP_PROTOCOL_TCP, header_len + len);
     tcp_header_write(&h, buf + ip_len);
     if (len > 0)
-        stretch_load(&c->sendq.bytes, c->stack->config.pool, start, buf + ip_len + header_len, len);
+        stretch_load(&c->sendq.bytes, c->stack->config.pool, start + !!(flags & TCP_SYN), buf + ip_len + header_len, len);
     tcp_checksum_put(buf + ip_len, header_len + len,
                      ip_pseudo_sum(&c->local.addr, &c->remote.addr, IP_PROTOCOL_TCP, header_len + len));
     return ip_len + header_len + len;
@@ -256,11 +264,28 @@ static size_t emit_data(struct tcp_conn *c, uint8_t *buf, const struct tcp_plan 
     return len;
 }
 
+/* How many of the queue's bytes ride on the SYN; RFC 9293 section 3.4 allows it. Only on the first one, and not to a peer
+ * that did not take them; on a SYN-ACK where the SYN brought some. Behind WireGuard's replay window no old SYN comes
+ * back, which is what TCP Fast Open (RFC 7413) has its cookies for. */
+static uint16_t syn_bytes(const struct tcp_conn *c, ts_t now)
+{
+    size_t most = MIN(c->mss, c->peer->mtu - ip_header_len(&c->local.addr) - TCP_HEADER_MIN) - TCP_SYN_OPTIONS_LEN;
+    bool taken = c->state == TCP_SYN_SENT ? now >= c->peer->syn_bare_until : c->recvq.next > 1;
+
+    if (c->syn_tries > 0 || !taken)
+        return 0;
+    if (c->state == TCP_SYN_RECEIVED)
+        most = MIN(most, (size_t)(c->snd_edge - 1));
+    return (uint16_t)MIN((size_t)(c->sendq.end - 1), most);
+}
+
 static size_t emit_syn(struct tcp_conn *c, uint8_t *buf, ts_t now)
 {
     uint8_t flags = c->state == TCP_SYN_SENT ? TCP_SYN : TCP_SYN | TCP_ACK;
-    size_t len = emit(c, buf, flags, 0, 0, now);
+    uint16_t bytes = syn_bytes(c, now);
+    size_t len = emit(c, buf, bytes ? flags | TCP_PSH : flags, 0, bytes, now);
 
+    c->syn_bytes = MAX(c->syn_bytes, bytes);
     c->syn_due = false;
     c->syn_tries += c->syn_tries < UINT8_MAX;
     c->snd_nxt = 1;

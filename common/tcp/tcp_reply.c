@@ -13,7 +13,8 @@ void tcp_replies_init(struct tcp_replies *r)
     r->free = 1;
 }
 
-bool tcp_replies_owe(struct tcp_replies *r, const struct tcp_reply *reply)
+/* false: all slots are taken, or the peer is blocked */
+static bool put(struct tcp_replies *r, const struct tcp_reply *reply)
 {
     struct tcp_peer *peer = reply->peer;
     uint16_t n = r->free;
@@ -28,16 +29,61 @@ bool tcp_replies_owe(struct tcp_replies *r, const struct tcp_reply *reply)
     else
         peer->replies_first = n;
     peer->replies_last = n;
-    tcp_peer_ready(peer);
     return true;
+}
+
+static void timer_arm(struct tcp_stack *stack)
+{
+    struct list *l = list_first(&stack->replies_wait);
+    ts_t at = l ? container_of(l, struct tcp_peer, replies_wait)->replies_due : TS_NEVER;
+
+    timerq_arm(&stack->timers, &stack->replies_timer, at);
+}
+
+static void wait_no_longer(struct tcp_peer *peer)
+{
+    if (list_empty(&peer->replies_wait))
+        return;
+    list_remove(&peer->replies_wait);
+    timer_arm(peer->stack);
+}
+
+void tcp_replies_go(struct tcp_peer *peer)
+{
+    wait_no_longer(peer);
+    tcp_peer_ready(peer);
+}
+
+void tcp_replies_owe(struct tcp_replies *r, const struct tcp_reply *reply, ts_t now)
+{
+    struct tcp_peer *peer = reply->peer;
+    bool first = !peer->replies_first;
+
+    if (!put(r, reply) || !first)
+        return;
+    peer->replies_due = ts_add(now, TCP_REPLY_WAIT_NS);
+    list_append(&peer->stack->replies_wait, &peer->replies_wait);
+    timer_arm(peer->stack);
+}
+
+void tcp_replies_expire(struct tcp_stack *stack, ts_t now)
+{
+    struct list *l;
+
+    while ((l = list_first(&stack->replies_wait)) && container_of(l, struct tcp_peer, replies_wait)->replies_due <= now)
+        tcp_replies_go(container_of(l, struct tcp_peer, replies_wait));
+    timer_arm(stack);
 }
 
 bool tcp_replies_add(struct tcp_replies *r, const struct tcp_reply *reply, ts_t now)
 {
     uint64_t cost_ns = TS_S / TCP_REPLY_PER_S;
 
-    return r->free && bucket_draw(&reply->peer->replies_full_at, cost_ns, cost_ns * TCP_REPLY_BURST, now) &&
-           tcp_replies_owe(r, reply);
+    if (!r->free || !bucket_draw(&reply->peer->replies_full_at, cost_ns, cost_ns * TCP_REPLY_BURST, now) ||
+        !put(r, reply))
+        return false;
+    tcp_replies_go(reply->peer);
+    return true;
 }
 
 bool tcp_replies_reset(struct tcp_replies *r, struct tcp_peer *peer, const struct addrport *local,
@@ -99,4 +145,5 @@ void tcp_replies_forget(struct tcp_replies *r, struct tcp_peer *peer)
 {
     while (take(r, peer))
         ;
+    wait_no_longer(peer);
 }

@@ -37,7 +37,7 @@ struct tcp_sender *tcp_sender_wake(struct tcp_conn *c, ts_t now)
     tcp_loss_init(&tx->loss);
     tx->rate.delivered_at = now;
     tcp_cc_init(&tx->cc, tcp_sender_algorithm(c), &start);
-    if (c->snd_nxt == 1 && c->syn_tries > 1)
+    if (c->snd_nxt <= 1u + c->syn_bytes && c->syn_tries > 1)
         tx->cc.cwnd = c->mss; /* a SYN was lost: RFC 5681 section 3.1 */
     c->tx = tx;
     return tx;

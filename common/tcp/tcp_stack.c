@@ -1,8 +1,8 @@
 /* tcp_stack.c - everything that is about more than one connection.
  *
  * Input: IP and TCP headers are checked, then the segment belongs to a connection, a TIME-WAIT, a listener, or nobody.
- * Output: peers in turn, and of each peer the replies (they are few), then its connections in turn, TCP_BURST segments
- * at most before the next one, and TCP_PEER_BURST before the next peer. A blocked peer is not in the queue of peers, so
+ * Output: peers in turn, and of each peer its connections in turn, TCP_BURST segments at most before the next one, and
+ * TCP_PEER_BURST and then the replies (they are few) before the next peer. A blocked peer is not in the queue of peers, so
  * it costs nothing.
  * Time: one heap of deadlines, one timer a connection (the earliest of its four), one for all of TIME-WAIT. */
 #include "common/tcp/tcp.h"
@@ -56,10 +56,12 @@ struct tcp_stack *tcp_stack_new(const struct tcp_config *config)
     list_init(&stack->ready_peers);
     list_init(&stack->events);
     list_init(&stack->starving);
+    list_init(&stack->replies_wait);
     list_init(&stack->orphans);
     list_init(&stack->time_wait_order);
     timerq_init(&stack->timers);
     timer_init(&stack->time_wait_timer);
+    timer_init(&stack->replies_timer);
     rng_fill(config->rng, &stack->map_seed, sizeof(stack->map_seed));
     rng_fill(config->rng, &stack->isn_secret, sizeof(stack->isn_secret));
     rng_fill(config->rng, &stack->ts_secret, sizeof(stack->ts_secret));
@@ -105,6 +107,7 @@ void tcp_peer_init(struct tcp_peer *peer, struct tcp_stack *stack, void *owner, 
     list_init(&peer->time_waits);
     list_init(&peer->ready);
     list_init(&peer->ready_link);
+    list_init(&peer->replies_wait);
 }
 
 void tcp_peer_deinit(struct tcp_peer *peer, ts_t now)
@@ -122,7 +125,9 @@ void tcp_peer_deinit(struct tcp_peer *peer, ts_t now)
 
 void tcp_peer_ready(struct tcp_peer *peer)
 {
-    if (peer->blocked || (list_empty(&peer->ready) && !peer->replies_first))
+    bool replies = peer->replies_first && list_empty(&peer->replies_wait);
+
+    if (peer->blocked || (list_empty(&peer->ready) && !replies))
         list_remove(&peer->ready_link);
     else if (list_empty(&peer->ready_link))
         list_append(&peer->stack->ready_peers, &peer->ready_link);
@@ -156,6 +161,12 @@ uint64_t tcp_stack_hash(const struct tcp_stack *stack, const struct tcp_peer *pe
     return map_hash(&stack->map_seed, key, sizeof(key));
 }
 
+static bool is_of(const struct tcp_conn *c, const struct tcp_peer *peer, const struct addrport *local,
+                  const struct addrport *remote)
+{
+    return c->peer == peer && addrport_equal(&c->local, local) && addrport_equal(&c->remote, remote);
+}
+
 struct tcp_conn *tcp_stack_find(const struct tcp_stack *stack, const struct tcp_peer *peer,
                                 const struct addrport *local, const struct addrport *remote)
 {
@@ -164,10 +175,19 @@ struct tcp_conn *tcp_stack_find(const struct tcp_stack *stack, const struct tcp_
     for (; n; n = map_next(n)) {
         struct tcp_conn *c = container_of(n, struct tcp_conn, node);
 
-        if (c->peer == peer && addrport_equal(&c->local, local) && addrport_equal(&c->remote, remote))
+        if (is_of(c, peer, local, remote))
             return c;
     }
     return NULL;
+}
+
+/* Segments come in trains: mostly it is the connection of the one before. */
+static struct tcp_conn *find_for_segment(const struct tcp_stack *stack, struct tcp_peer *peer,
+                                         const struct addrport *local, const struct addrport *remote)
+{
+    if (!peer->found || !is_of(peer->found, peer, local, remote))
+        peer->found = tcp_stack_find(stack, peer, local, remote);
+    return peer->found;
 }
 
 bool tcp_stack_full(struct tcp_stack *stack)
@@ -234,7 +254,8 @@ void tcp_listen_stop(struct tcp_stack *stack, uint16_t port)
 /* -- input ----------------------------------------------------------------------------------------------------- */
 
 static enum tcp_in stranger(struct tcp_stack *stack, struct tcp_peer *peer, const struct addrport *local,
-                            const struct addrport *remote, const struct tcp_header *h, size_t len, ts_t now)
+                            const struct addrport *remote, const struct tcp_header *h, const uint8_t *payload,
+                            size_t len, ts_t now)
 {
     struct tcp_timewait *tw = tcp_timewait_find(stack, peer, local, remote);
     struct tcp_listener *l = tcp_stack_listener(stack, local->port);
@@ -248,7 +269,7 @@ static enum tcp_in stranger(struct tcp_stack *stack, struct tcp_peer *peer, cons
             return in;
     }
     if (syn && l && l->half_open_count < l->backlog && !tcp_stack_full(stack))
-        return tcp_listener_input(l, peer, local, remote, h, now);
+        return tcp_listener_input(l, peer, local, remote, h, payload, len, now);
     if (tcp_replies_reset(&stack->replies, peer, local, remote, h, len, now))
         stack->stats.resets_out++;
     return syn ? TCP_IN_REFUSED : TCP_IN_UNKNOWN;
@@ -277,11 +298,11 @@ enum tcp_in tcp_stack_input(struct tcp_stack *stack, struct tcp_peer *peer, cons
         return TCP_IN_MALFORMED;
 
     struct addrport local = {.addr = ip.dst, .port = h.dst_port}, remote = {.addr = ip.src, .port = h.src_port};
-    struct tcp_conn *c = tcp_stack_find(stack, peer, &local, &remote);
+    struct tcp_conn *c = find_for_segment(stack, peer, &local, &remote);
 
     stack->stats.segments_in++;
     if (!c)
-        return stranger(stack, peer, &local, &remote, &h, payload_len, now);
+        return stranger(stack, peer, &local, &remote, &h, payload, payload_len, now);
     enum tcp_in in = tcp_conn_input(c, &h, payload, payload_len, now);
 
     tcp_conn_settle(c);
@@ -301,9 +322,8 @@ static void conn_turn_over(struct tcp_conn *c)
 
 static void peer_turn_over(struct tcp_peer *peer)
 {
-    if (++peer->burst < TCP_PEER_BURST)
-        return;
-    list_move(&peer->stack->ready_peers, &peer->ready_link);
+    if (!list_empty(&peer->ready_link))
+        list_move(&peer->stack->ready_peers, &peer->ready_link);
     peer->burst = 0;
 }
 
@@ -319,8 +339,19 @@ static size_t output_conn(struct tcp_peer *peer, uint8_t *buf, size_t cap, ts_t 
     struct tcp_conn *c = container_of(list_first(&peer->ready), struct tcp_conn, ready_link);
     size_t len = tcp_conn_output(c, buf, cap, now);
 
+    peer->burst++;
+    if (len > 0)
+        tcp_replies_go(peer); /* company */
     conn_turn_over(c);
     tcp_conn_settle(c);
+    return len;
+}
+
+static size_t output_reply(struct tcp_peer *peer, uint8_t *buf, size_t cap)
+{
+    size_t len = tcp_replies_output(&peer->stack->replies, peer, buf, cap);
+
+    tcp_peer_ready(peer);
     return len;
 }
 
@@ -333,12 +364,12 @@ size_t tcp_stack_output(struct tcp_stack *stack, uint8_t *buf, size_t cap, struc
     while (len == 0 && (p = tcp_stack_ready(stack))) {
         BUG_ON(cap < p->mtu);
         *peer = p;
-        peer_turn_over(p);
-        len = tcp_replies_output(&stack->replies, p, buf, cap);
-        if (len == 0)
+        if (!list_empty(&p->ready) && p->burst < TCP_PEER_BURST)
             len = output_conn(p, buf, cap, now);
         else
-            tcp_peer_ready(p);
+            len = output_reply(p, buf, cap);
+        if (p->burst >= TCP_PEER_BURST && !p->replies_first)
+            peer_turn_over(p);
     }
     stack->stats.segments_out += len > 0;
     return len;
@@ -359,12 +390,14 @@ void tcp_stack_expire(struct tcp_stack *stack, ts_t now)
     while ((t = timerq_pop(&stack->timers, now))) {
         if (t == &stack->time_wait_timer) {
             tcp_timewait_expire(stack, now);
-            continue;
-        }
-        struct tcp_conn *c = container_of(t, struct tcp_conn, timer);
+        } else if (t == &stack->replies_timer) {
+            tcp_replies_expire(stack, now);
+        } else {
+            struct tcp_conn *c = container_of(t, struct tcp_conn, timer);
 
-        tcp_conn_expire(c, now);
-        tcp_conn_settle(c);
+            tcp_conn_expire(c, now);
+            tcp_conn_settle(c);
+        }
     }
 }
 

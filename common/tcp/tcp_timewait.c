@@ -43,13 +43,7 @@ void tcp_timewait_enter(struct tcp_conn *c, ts_t now)
     struct tcp_timewait *tw = malloc(sizeof(*tw));
 
     BUG_ON(!c->attached);
-    map_remove(&stack->conns, &c->node);
-    c->attached = false;
-    if (c->port_taken) {
-        /* its rest begins with its last use: tcp_connect looks whether the wait was prolonged */
-        tcp_ports_put(&stack->ports, &c->local, &c->remote, now);
-        c->port_taken = false;
-    }
+    tcp_conn_detach(c); /* the port's rest begins with its last use: tcp_connect looks whether the wait was prolonged */
     if (!tw)
         return;
     *tw = (struct tcp_timewait){

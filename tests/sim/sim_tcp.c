@@ -35,6 +35,7 @@ struct app {
     enum ending ending;
     uint64_t abort_at; /* bytes written */
     bool connected, shut, eof, done, reset;
+    bool patient; /* writes nothing before it is connected: no bytes on its SYN */
     int error;
     ts_t read_pause_until;
     uint32_t read_pause_ppm;
@@ -177,7 +178,7 @@ static void app_run(struct world *w, struct app *a)
         return;
     }
     app_read(w, a);
-    if (!a->shut)
+    if (!a->shut && (a->connected || !a->patient))
         app_write(w, a);
     if (a->ending == END_ABORT && a->written >= a->abort_at && a->connected) {
         a->reset = true;
@@ -312,14 +313,18 @@ static void app_init(struct world *w, struct app *a, struct flow *f, int side)
     a->abort_at = rng_below(&w->rng, a->total + 1);
 }
 
-/* Busy hosts look seldom, and at many packets at once. Drawn apart, so that seeds from before keep their worlds. */
-static void turns_init(struct world *w, uint64_t seed)
+/* Busy hosts look seldom, and at many packets at once. Some applications are patient. Drawn apart, so that seeds from
+ * before keep their worlds. */
+static void habits_init(struct world *w, uint64_t seed)
 {
     struct rng rng;
 
     rng_seed(&rng, ~seed);
     for (int i = 0; i < 2; i++)
         w->turn_ns[i] = rng_below(&rng, 3) ? 0 : rng_below(&rng, 30 * TS_MS);
+    for (int i = 0; i < w->flows; i++)
+        for (int j = 0; j < 2; j++)
+            w->flow[i].app[j].patient = rng_below(&rng, 2);
 }
 
 static void world_init(struct world *w, uint64_t seed)
@@ -347,7 +352,6 @@ static void world_init(struct world *w, uint64_t seed)
     }
     if (tcp_listen(w->side[1].stack, SERVER_PORT, 64, NULL) != 0)
         world_fail("listen");
-    turns_init(w, seed);
     w->flows = 1 + (int)rng_below(&w->rng, FLOWS_MAX);
     w->block_ppm = rng_below(&w->rng, 4) ? 0 : (uint32_t)rng_below(&w->rng, 2000);
     for (int i = 0; i < w->flows; i++) {
@@ -360,6 +364,7 @@ static void world_init(struct world *w, uint64_t seed)
         if (f->app[0].ending == END_SHUTDOWN && rng_below(&w->rng, 3) == 0)
             f->app[1].ending = END_RELEASE; /* answers the other's end */
     }
+    habits_init(w, seed);
 }
 
 static void world_deinit(struct world *w)

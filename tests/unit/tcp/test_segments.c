@@ -126,7 +126,7 @@ static bool segment_out(struct tcp_header *h, size_t *len)
         return false;
     assert_int_equal(ip_parse(buf, n, &ip), 0);
     assert_int_equal(tcp_header_parse(ip.payload, ip.payload_len, h, &payload, len), 0);
-    if (h->flags == S || h->flags == (S | A))
+    if (h->flags & S)
         t.isn = h->seq;
     t.local = (struct addrport){ip.src, h->src_port};
     t.ts = h->ts_value;
@@ -329,6 +329,57 @@ CASE(passive_syn_again, false, {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1}, {IN, S, 0
 CASE(passive_reset, false, {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1}, {IN, R, 1, NO_ACK}, {EVENT}, {SILENCE},
      {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1})
 
+/* -- what rides on a SYN ---- */
+CASE(syn_with_bytes, true, {WRITE, .seq = 300}, {OUT, S | P, 0, 0, 300}, {SILENCE}, {WAIT, .seq = 5},
+     {IN, S | A, 0, 301}, {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_DRAINED}, {OUT, A, 301, 1}, {SILENCE})
+/* its answer comes with the SYN-ACK */
+CASE(syn_ack_with_bytes, true, {WRITE, .seq = 300}, {OUT, S | P, 0, 0, 300}, {IN, S | A, 0, 301, 90},
+     {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_DRAINED | TCP_EVENT_READABLE}, {READ, .seq = 90}, {OUT, A, 301, 91},
+     {IN, F | A, 91, 301}, {EVENT, TCP_EVENT_EOF}, {OUT, A, 301, 92})
+/* a peer that leaves them lying gets them again, and a part of them where it took a part */
+CASE(syn_bytes_lie, true, {WRITE, .seq = 300}, {OUT, S | P, 0, 0, 300}, {IN, S | A, 0, 1}, {EVENT, TCP_EVENT_CONNECTED},
+     {OUT, A | P, 1, 1, 300}, {SILENCE}, {IN, A, 1, 301}, {EVENT, TCP_EVENT_DRAINED})
+CASE(syn_bytes_in_part, true, {WRITE, .seq = 300}, {OUT, S | P, 0, 0, 300}, {IN, S | A, 0, 101},
+     {EVENT, TCP_EVENT_CONNECTED}, {OUT, A | P, 101, 1, 200}, {SILENCE})
+CASE(syn_bytes_never_sent, true, {WRITE, .seq = 300}, {OUT, S | P, 0, 0, 300}, {IN, S | A, 0, 302}, {OUT, R, 302, 0},
+     {STATE, .name = "SYN-SENT"})
+/* without options 536 bytes are what any peer takes (RFC 9293 section 3.7.1), ours among them */
+CASE(syn_bytes_most, true, {WRITE, .seq = 2000}, {OUT, S | P, 0, 0, 516}, {SILENCE}, {IN, S | A, 0, 517},
+     {EVENT, TCP_EVENT_CONNECTED}, {OUT, A, 517, 1, 1000}, {OUT, A | P, 1517, 1, 484})
+/* what may be stopped on the way is tried without; what was written after the SYN waits for its answer */
+CASE(syn_bytes_once, true, {WRITE, .seq = 300}, {OUT, S | P, 0, 0, 300}, {WAIT, .seq = 1000},
+     {EVENT, TCP_EVENT_SYN_TIMEOUT}, {OUT, S, 0, 0}, {WRITE, .seq = 50}, {SILENCE}, {IN, S | A, 0, 1},
+     {EVENT, TCP_EVENT_CONNECTED}, {OUT, A | P, 1, 1, 350})
+CASE(syn_bytes_refused, true, {WRITE, .seq = 300}, {OUT, S | P, 0, 0, 300}, {IN, R | A, 0, 301},
+     {EVENT, TCP_EVENT_CLOSED, .ack = -ECONNREFUSED})
+
+#define ASKED                                                                                                          \
+    {IN, S, 0, NO_ACK, 300}, {SILENCE}, {EVENT, TCP_EVENT_ACCEPTED | TCP_EVENT_READABLE}, {READ, .seq = 300},           \
+    {STATE, .name = "SYN-RECEIVED"}, {SILENCE}
+CASE(asked_early, false, ASKED, {WRITE, .seq = 90}, {OUT, S | A | P, 0, 301, 90}, {SILENCE}, {WAIT, .seq = 10},
+     {IN, A, 301, 91}, {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_DRAINED}, {STATE, .name = "ESTABLISHED"}, {SILENCE})
+/* the first ACK brings bytes, and only a part of the answer had been taken */
+CASE(asked_early_in_part, false, ASKED, {WRITE, .seq = 90}, {OUT, S | A | P, 0, 301, 90}, {IN, A, 301, 41, 10},
+     {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_READABLE}, {READ, .seq = 10}, {OUT, A | P, 41, 311, 50})
+CASE(asked_early_lie, false, ASKED, {WRITE, .seq = 90}, {OUT, S | A | P, 0, 301, 90}, {IN, A, 301, 92}, {OUT, R, 92, 0})
+/* who takes his time is not waited for */
+CASE(asked_early_late, false, ASKED, {WAIT, .seq = 4}, {SILENCE}, {WAIT, .seq = 1}, {OUT, S | A, 0, 301}, {SILENCE},
+     {WRITE, .seq = 90}, {SILENCE}, {IN, A, 301, 1}, {EVENT, TCP_EVENT_CONNECTED}, {OUT, A | P, 1, 301, 90})
+/* the SYN-ACK was lost: it comes without bytes, and those of the first may have arrived all the same */
+CASE(asked_early_again, false, ASKED, {WRITE, .seq = 90}, {OUT, S | A | P, 0, 301, 90}, {IN, S, 0, NO_ACK, 300},
+     {OUT, S | A, 0, 301}, {IN, A, 301, 91}, {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_DRAINED}, {SILENCE})
+CASE(asked_early_lost, false, ASKED, {WRITE, .seq = 90}, {OUT, S | A | P, 0, 301, 90}, {WAIT, .seq = 1000},
+     {EVENT, TCP_EVENT_SYN_TIMEOUT}, {OUT, S | A, 0, 301}, {IN, A, 301, 1}, {EVENT, TCP_EVENT_CONNECTED},
+     {OUT, A | P, 1, 301, 90})
+CASE(asked_early_end, false, ASKED, {SHUTDOWN}, {OUT, S | A, 0, 301}, {IN, A, 301, 1}, {EVENT, TCP_EVENT_CONNECTED},
+     {OUT, F | A, 1, 301})
+CASE(asked_early_abort, false, ASKED, {WRITE, .seq = 90}, {OUT, S | A | P, 0, 301, 90}, {ABORT}, {OUT, R | A, 1, 301},
+     {IN, A, 301, 91}, {OUT, R, 91, 0})
+CASE(asked_early_reset, false, ASKED, {IN, R, 301, NO_ACK}, {EVENT, TCP_EVENT_CLOSED, .ack = -ECONNREFUSED}, {SILENCE})
+/* a window that is smaller than the answer */
+CASE(asked_early_window, false, {IN, S, 0, NO_ACK, 300, .window = 40}, {EVENT, TCP_EVENT_ACCEPTED | TCP_EVENT_READABLE},
+     {WRITE, .seq = 90}, {OUT, S | A | P, 0, 301, 40})
+
 /* RFC 9293 figure 8 */
 CASE(simultaneous_open, true, {OUT, S, 0, 0}, {IN, S, 0, NO_ACK}, {STATE, .name = "SYN-RECEIVED"}, {OUT, S | A, 0, 1},
      {IN, S | A, 0, 1}, {EVENT, TCP_EVENT_CONNECTED}, {STATE, .name = "ESTABLISHED"})
@@ -336,7 +387,7 @@ CASE(simultaneous_open, true, {OUT, S, 0, 0}, {IN, S, 0, NO_ACK}, {STATE, .name 
 /* -- closing ---- */
 CASE(close_first, true, HANDSHAKE, {SHUTDOWN}, {OUT, F | A, 1, 1}, {STATE, .name = "FIN-WAIT-1"}, {IN, A, 1, 2},
      {EVENT, TCP_EVENT_DRAINED}, {STATE, .name = "FIN-WAIT-2"}, {IN, A, 1, 2, 50}, {EVENT, TCP_EVENT_READABLE},
-     {READ, .seq = 50}, {IN, F | A, 51, 2}, {OUT, A, 2, 52}, {EVENT, TCP_EVENT_EOF}, {STATE, .name = "TIME-WAIT"},
+     {READ, .seq = 50}, {IN, F | A, 51, 2}, {SILENCE}, {WAIT, .seq = 5}, {OUT, A, 2, 52}, {EVENT, TCP_EVENT_EOF}, {STATE, .name = "TIME-WAIT"},
      {IN, F | A, 51, 2}, {OUT, A, 2, 52}, {SILENCE})
 CASE(close_second, true, HANDSHAKE, {IN, F | A, 1, 1}, {EVENT, TCP_EVENT_EOF}, {OUT, A, 1, 2},
      {STATE, .name = "CLOSE-WAIT"}, {WRITE, .seq = 70}, {OUT, A | P, 1, 2, 70}, {SHUTDOWN}, {OUT, F | A, 71, 2},
@@ -354,8 +405,8 @@ CASE(fin_with_data, true, HANDSHAKE, {WRITE, .seq = 1500}, {SHUTDOWN}, {OUT, A, 
 /* -- TIME-WAIT ---- */
 #define SERVED                                                                                                         \
     {IN, S, 0, NO_ACK}, {OUT, S | A, 0, 1}, {IN, A, 1, 1}, {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED},           \
-    {SHUTDOWN}, {OUT, F | A, 1, 1}, {IN, F | A, 1, 2}, {EVENT, TCP_EVENT_DRAINED | TCP_EVENT_EOF}, {OUT, A, 2, 2},      \
-    {STATE, .name = "TIME-WAIT"}
+    {SHUTDOWN}, {OUT, F | A, 1, 1}, {IN, F | A, 1, 2}, {EVENT, TCP_EVENT_DRAINED | TCP_EVENT_EOF}, {WAIT, .seq = 5},    \
+    {OUT, A, 2, 2}, {STATE, .name = "TIME-WAIT"}
 /* RFC 9293 section 3.6.1: a SYN beyond all that was sent opens anew, one that is old is answered as the old one would */
 CASE(time_wait_again, false, SERVED, {IN, S, 5000, NO_ACK}, {OUT, S | A, 0, 5001}, {IN, A, 5001, 1},
      {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED})
@@ -366,7 +417,7 @@ CASE(time_wait_reset, false, SERVED, {IN, R, 2, NO_ACK}, {SILENCE}, {IN, F | A, 
 /* RFC 6191: the timestamp tells a new SYN from an old one, whatever its number */
 CASE(time_wait_stamps, false, {IN, S, 0, NO_ACK, .ts = 1000}, {OUT, S | A, 0, 1}, {IN, A, 1, 1, .ts = 1001},
      {EVENT, TCP_EVENT_CONNECTED | TCP_EVENT_ACCEPTED}, {SHUTDOWN}, {OUT, F | A, 1, 1}, {IN, F | A, 1, 2, .ts = 1002},
-     {EVENT, TCP_EVENT_DRAINED | TCP_EVENT_EOF}, {OUT, A, 2, 2}, {STATE, .name = "TIME-WAIT"},
+     {EVENT, TCP_EVENT_DRAINED | TCP_EVENT_EOF}, {WAIT, .seq = 5}, {OUT, A, 2, 2}, {STATE, .name = "TIME-WAIT"},
      {IN, S, 5000, NO_ACK, .ts = 1002}, {OUT, A, 2, 2}, {IN, S, -5000, NO_ACK, .ts = 1003}, {OUT, S | A, 0, -4999})
 
 /* -- resets ---- */
@@ -758,6 +809,68 @@ static void last_acks(void **state)
     finish();
 }
 
+static void dial_and_write(void)
+{
+    struct tcp_dial dial = {.peer = &t.peer, .local = t.local.addr, .remote = t.remote};
+    int err;
+
+    tcp_abort(t.conn, t.now);
+    t.conn = tcp_connect(t.stack, &dial, &err, t.now);
+    assert_non_null(t.conn);
+    assert_int_equal(tcp_write(t.conn, "request", 7, t.now), 7);
+}
+
+/* the next SYNs to a peer that left the bytes of one lying are bare, for an hour; for a minute where it was lost */
+static void syn_bare_next(void **state)
+{
+    static const struct line lies[] = {{OUT, S | P, 0, 0, 7}, {IN, S | A, 0, 1}, {EVENT, TCP_EVENT_CONNECTED},
+                                       {OUT, A | P, 1, 1, 7}, {END}},
+                             bare[] = {{OUT, R | A, 8, 1}, {OUT, S, 0, 0}, {END}},
+                             again[] = {{OUT, S | P, 0, 0, 7}, {WAIT, .seq = 1000}, {EVENT, TCP_EVENT_SYN_TIMEOUT},
+                                        {OUT, S, 0, 0}, {IN, S | A, 0, 1}, {EVENT, TCP_EVENT_CONNECTED},
+                                        {OUT, A | P, 1, 1, 7}, {END}},
+                             last[] = {{OUT, S | P, 0, 0, 7}, {END}};
+
+    (void)state;
+    begin(true);
+    dial_and_write();
+    play("lies", lies);
+    dial_and_write();
+    play("bare", bare);
+    t.now += 3600 * TS_S;
+    dial_and_write();
+    play("again", again);
+    dial_and_write();
+    play("bare", bare);
+    t.now += 60 * TS_S;
+    dial_and_write();
+    play("last", last);
+    finish();
+}
+
+/* the ACK that begins a TIME-WAIT goes with, and behind, whatever goes before its time is over */
+static void last_ack_in_company(void **state)
+{
+    static const struct line ends[] = {HANDSHAKE, {SHUTDOWN}, {OUT, F | A, 1, 1}, {IN, F | A, 1, 2},
+                                       {EVENT, TCP_EVENT_DRAINED | TCP_EVENT_EOF}, {WAIT, .seq = 4}, {SILENCE}, {END}},
+                             company[] = {{OUT, S | P, 0, 0, 7}, {END}};
+    struct tcp_header h;
+    size_t len;
+
+    (void)state;
+    begin(true);
+    play("ends", ends);
+    dial_and_write();
+    play("company", company);
+    assert_true(segment_out(&h, &len));
+    assert_int_equal(h.flags, A);
+    assert_int_equal(len, 0);
+    assert_false(segment_out(&h, &len));
+    pass(10);
+    assert_false(segment_out(&h, &len));
+    finish();
+}
+
 /* what no connection sends waits with its peer, so that a peer's datagrams come together, and not for a blocked one */
 static void replies_by_peer(void **state)
 {
@@ -845,6 +958,13 @@ int main(void)
         cmocka_unit_test(active_open),       cmocka_unit_test(early_write),      cmocka_unit_test(syn_again),
         cmocka_unit_test(refused),           cmocka_unit_test(refused_by_another), cmocka_unit_test(old_syn_ack),
         cmocka_unit_test(passive_open),      cmocka_unit_test(passive_syn_again), cmocka_unit_test(passive_reset),
+        cmocka_unit_test(syn_with_bytes),    cmocka_unit_test(syn_ack_with_bytes), cmocka_unit_test(syn_bytes_lie),
+        cmocka_unit_test(syn_bytes_in_part), cmocka_unit_test(syn_bytes_never_sent), cmocka_unit_test(syn_bytes_most),
+        cmocka_unit_test(syn_bytes_once),    cmocka_unit_test(syn_bytes_refused), cmocka_unit_test(asked_early),
+        cmocka_unit_test(asked_early_in_part), cmocka_unit_test(asked_early_lie), cmocka_unit_test(asked_early_late),
+        cmocka_unit_test(asked_early_again), cmocka_unit_test(asked_early_lost), cmocka_unit_test(asked_early_end),
+        cmocka_unit_test(asked_early_abort), cmocka_unit_test(asked_early_reset),
+        cmocka_unit_test(asked_early_window), cmocka_unit_test(syn_bare_next), cmocka_unit_test(last_ack_in_company),
         cmocka_unit_test(simultaneous_open), cmocka_unit_test(close_first),      cmocka_unit_test(close_second),
         cmocka_unit_test(close_together),    cmocka_unit_test(early_fin),        cmocka_unit_test(fin_with_data),
         cmocka_unit_test(abort_once),        cmocka_unit_test(unread_release),   cmocka_unit_test(data_after_release),
