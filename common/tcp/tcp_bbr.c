@@ -12,7 +12,8 @@
  * Two bounds of two kinds: the long-term one is what a probe found to be too much, and only a probe raises it; the
  * short-term one follows losses that came while not probing, and is forgotten with the next probe.
  *
- * Three things differ from the draft, by measurement (docs/decisions/0040): what counts as too much is 5 % and not 2 %;
+ * Three things differ from the draft, by measurement (docs/decisions/0040): what counts as too much is 5 % and not 2 %
+ * (and on the shortest paths more than two segments);
  * it counts so in every state, where the draft's short-term bounds follow any loss while it does not probe; and loss
  * ends STARTUP only when the rate has stopped growing too, since a full queue does both. */
 #include "common/base/bug.h"
@@ -37,6 +38,7 @@
 #define SEND_QUANTA            3          /* in the host, in the network, at the receiver: section 5.5.8 */
 #define SEND_QUANTUM_NS        TS_MS      /* what our pacing lets go at once */
 #define PACED_RTT_MIN_NS       TS_MS      /* shorter paths than the pacing quantum are ruled by the window alone */
+#define CHANCE_SEGMENTS        2u         /* lost of such a window, of some twenty segments, they tell nothing */
 
 static const struct {
     double pacing, cwnd;
@@ -242,7 +244,9 @@ static bool time_to_go_down(struct tcp_cc *cc, const struct tcp_cc_ack *ack)
 
 static bool loss_too_high(const struct tcp_cc *cc, uint32_t lost, uint32_t in_flight)
 {
-    return lost > LOSS_THRESH * in_flight || (lost > 0 && !cc->sack);
+    uint32_t chance = cc->bbr.min_rtt_ns < PACED_RTT_MIN_NS ? CHANCE_SEGMENTS * cc->mss : 0;
+
+    return lost > MAX(LOSS_THRESH * in_flight, (double)chance) || (lost > 0 && !cc->sack);
 }
 
 static void probe_longterm_upward(struct tcp_cc *cc, uint64_t acked)

@@ -11,6 +11,7 @@
 #define REORDER_PERSIST     16         /* section 6.2 step 4 */
 #define TLP_MAX_ACK_DELAY_NS (200 * TS_MS) /* section 7.2: a lone segment may wait for a delayed ACK */
 #define TLP_MIN_NS          (2 * TS_MS)
+#define TLP_PROBES_MAX      2 /* before the timeout, the second after twice the time */
 
 void tcp_loss_init(struct tcp_loss *loss)
 {
@@ -94,7 +95,7 @@ static void repair_begin(const struct tcp_loss_ctx *c, enum tcp_repair repair)
     loss->recovery_end = c->nxt;
     loss->undo_possible = true;
     loss->undo_stamp = 0;
-    loss->tlp_out = false;
+    loss->tlp_out = 0;
 }
 
 static void repair_end(const struct tcp_loss_ctx *c)
@@ -147,7 +148,7 @@ static void probe_answered(const struct tcp_loss_ctx *c, bool dsack)
 
     if (!loss->tlp_out || c->una < loss->tlp_end)
         return;
-    loss->tlp_out = false;
+    loss->tlp_out = 0;
     /* RFC 8985 section 7.4: the probe repaired a loss nobody else saw, so the window must shrink all the same */
     if (loss->tlp_again && !dsack && loss->repair == TCP_REPAIR_NONE)
         c->cc->ops->on_loss(c->cc, c->cc->cwnd, c->now);
@@ -269,20 +270,20 @@ uint64_t tcp_loss_probe_ns(const struct tcp_loss_ctx *c)
     const struct tcp_loss *loss = c->loss;
     const struct tcp_sent *last = tcp_track_last(c->track);
 
-    if (!last || loss->repair == TCP_REPAIR_RTO || loss->tlp_out)
+    if (!last || loss->repair == TCP_REPAIR_RTO || loss->tlp_out >= (c->sack ? TLP_PROBES_MAX : 1))
         return 0;
     if (loss->repair == TCP_REPAIR_NONE && tcp_track_sacked_bytes(c->track) > 0)
         return 0; /* losses are about to be found */
     if (c->rtt->srtt_ns == 0)
         return 0; /* no sample: the timeout of one second is the probe */
-    uint64_t wait_ns = MAX(2 * c->rtt->srtt_ns, TLP_MIN_NS);
+    uint64_t wait_ns = MAX(2 * c->rtt->srtt_ns, TLP_MIN_NS) << loss->tlp_out;
 
     return last == tcp_track_first(c->track) ? wait_ns + TLP_MAX_ACK_DELAY_NS : wait_ns;
 }
 
 void tcp_loss_probed(const struct tcp_loss_ctx *c, bool again)
 {
-    c->loss->tlp_out = true;
+    c->loss->tlp_end = c->loss->tlp_out ? c->loss->tlp_end : c->nxt;
+    c->loss->tlp_out++;
     c->loss->tlp_again = again && c->loss->repair == TCP_REPAIR_NONE; /* a repair has shrunk the window already */
-    c->loss->tlp_end = c->nxt;
 }

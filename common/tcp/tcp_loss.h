@@ -28,11 +28,11 @@ struct tcp_loss {
 
     enum tcp_repair repair : 8;
     bool undo_possible;      /* timestamps may yet tell that it was a mistake */
-    bool tlp_out;            /* a probe is in flight */
-    bool tlp_again;          /* it was a retransmission, and all there was of a repair */
+    uint8_t tlp_out;         /* so many probes are in flight */
+    bool tlp_again;          /* the last was a retransmission, and all there was of a repair */
     uint32_t undo_stamp;     /* our timestamp at the first retransmission of this episode; 0: none yet */
     uint64_t recovery_end;   /* SND.NXT when the repair began */
-    uint64_t tlp_end;        /* SND.NXT when the probe went out */
+    uint64_t tlp_end;        /* SND.NXT when the first of them went out */
     /* PRR */
     uint32_t prr_delivered, prr_out, prr_flight, prr_cwnd; /* bytes */
 };
@@ -77,7 +77,7 @@ uint32_t tcp_loss_cwnd(const struct tcp_loss *loss, const struct tcp_cc *cc);
 void tcp_loss_sent(struct tcp_loss *loss, uint64_t bytes, bool again, uint32_t stamp);
 
 /* tcp_loss_probe_ns - when the tail should be probed, counted from the last sending; 0: no probe in this state.
- * RFC 8985 section 7.2, but also in fast recovery, docs/decisions/0044. */
+ * RFC 8985 section 7.2, but also in fast recovery, and more than once: docs/decisions/0044. */
 uint64_t tcp_loss_probe_ns(const struct tcp_loss_ctx *c);
 
 /* tcp_loss_probed - a tail loss probe went out. */

@@ -544,7 +544,8 @@ CASE(timestamp_mss, true, {OUT, S, 0, 0}, {WRITE, .seq = 1000}, {IN, S | A, 0, 1
 
 /* -- sending ---- */
 CASE(tail_probe, true, HANDSHAKE, {WRITE, .seq = 2000}, {OUT, A, 1, 1, 1000}, {OUT, A | P, 1001, 1, 1000},
-     {WAIT, .seq = 19}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A | P, 1001, 1, 1000}, {WAIT, .seq = 199}, {SILENCE},
+     {WAIT, .seq = 19}, {SILENCE}, {WAIT, .seq = 1}, {OUT, A | P, 1001, 1, 1000}, {WAIT, .seq = 39}, {SILENCE},
+     {WAIT, .seq = 1}, {OUT, A | P, 1001, 1, 1000}, {WAIT, .seq = 199}, {SILENCE},
      {WAIT, .seq = 1}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 400}, {OUT, A, 1, 1, 536}, {WAIT, .seq = 10},
      {IN, A, 1, 537}, {OUT, A, 537, 1, 464}, {OUT, A, 1001, 1, 536}, {IN, A, 1, 2001}, {EVENT, TCP_EVENT_DRAINED})
 /* RFC 6298 section 5.5: each timeout doubles the wait */
@@ -578,11 +579,12 @@ CASE(fast_repair, true, HANDSHAKE, {WRITE, .seq = 6000}, {OUT, A, 1, 1, 1000}, {
      {OUT, A, 2001, 1, 1000}, {OUT, A, 3001, 1, 1000}, {OUT, A, 4001, 1, 1000}, {SILENCE}, {WAIT, .seq = 2},
      {OUT, A | P, 5001, 1, 1000}, {WAIT, .seq = 10}, {IN, A, 1, 1, .sack = {{1001, 6001}}},
      {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 10}, {IN, A, 1, 6001}, {EVENT, TCP_EVENT_DRAINED}, {SILENCE})
-/* the repeat is lost too: it goes once more after two round trips, and only then the timeout's turn comes */
+/* the repeat is lost too: it goes once more after two round trips, and after four, and only then the timeout's turn comes */
 CASE(repair_probed, true, HANDSHAKE, {WRITE, .seq = 5000}, {OUT, A, 1, 1, 1000}, {OUT, A, 1001, 1, 1000},
      {OUT, A, 2001, 1, 1000}, {OUT, A, 3001, 1, 1000}, {OUT, A | P, 4001, 1, 1000}, {WAIT, .seq = 10},
      {IN, A, 1, 1, .sack = {{1001, 5001}}}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 19}, {SILENCE},
-     {WAIT, .seq = 1}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 199}, {SILENCE}, {WAIT, .seq = 1},
+     {WAIT, .seq = 1}, {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 39}, {SILENCE}, {WAIT, .seq = 1},
+     {OUT, A, 1, 1, 1000}, {SILENCE}, {WAIT, .seq = 199}, {SILENCE}, {WAIT, .seq = 1},
      {OUT, A, 1, 1, 1000}, {WAIT, .seq = 10}, {IN, A, 1, 5001}, {EVENT, TCP_EVENT_DRAINED}, {SILENCE})
 /* RFC 6582: the third repeat, then each acknowledgement of a part, tell what is missing */
 CASE(newreno, true, {OUT, S, 0, 0}, {WAIT, .seq = 10}, {IN, S | A, 0, 1, .no_sack = true},
@@ -648,7 +650,8 @@ static void spurious_timeout(void **state)
 {
     static const struct line opening[] = {{OUT, S, 0, 0}, {WAIT, .seq = 10}, {IN, S | A, 0, 1, .ts = 5},
                                           {WRITE, .seq = 1000}, {OUT, A, 1, 1, 988}, {OUT, A | P, 989, 1, 12}, {END}};
-    static const struct line timeout[] = {{WAIT, .seq = 20}, {OUT, A | P, 989, 1, 12}, {WAIT, .seq = 200},
+    static const struct line timeout[] = {{WAIT, .seq = 20}, {OUT, A | P, 989, 1, 12}, {WAIT, .seq = 40},
+                                          {OUT, A | P, 989, 1, 12}, {WAIT, .seq = 200},
                                           {OUT, A, 1, 1, 988}, {END}};
     static const struct line late[] = {{IN, A, 1, 989, .ts = 6}, {END}};
     struct tcp_conn_info before, during, after;
