@@ -10,6 +10,7 @@
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
+#include "common/net/loop.h"
 
 struct header {
     uint32_t type;
@@ -60,11 +61,16 @@ int ipc_pair(int *supervisor_fd, int *server_fd)
     return 0;
 }
 
-static bool wait_for_room(int fd)
+/* wait_for_room - not cut short by signals: the supervisor has a handler for each child that ends. */
+static bool wait_for_room(int fd, ts_t until)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int n;
 
-    return poll(&p, 1, IPC_SEND_MS) == 1;
+    do
+        n = poll(&p, 1, (int)(ts_since(until, loop_now()) / TS_MS));
+    while (n == -1 && errno == EINTR);
+    return n == 1;
 }
 
 int ipc_send(int fd, enum ipc_type type, uint32_t generation, const void *payload, size_t len, int pass_fd)
@@ -80,6 +86,7 @@ int ipc_send(int fd, enum ipc_type type, uint32_t generation, const void *payloa
     struct iovec parts[2] = {{&header, sizeof(header)}, {(void *)(uintptr_t)payload, len}};
     struct msghdr msg = {.msg_iov = parts, .msg_iovlen = 2};
     union control control;
+    ts_t until = ts_add(loop_now(), IPC_SEND_MS * TS_MS);
 
     if (pass_fd != -1) {
         memset(&control, 0, sizeof(control));
@@ -95,7 +102,7 @@ int ipc_send(int fd, enum ipc_type type, uint32_t generation, const void *payloa
     for (;;) {
         if (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) != -1)
             return 0;
-        if (errno == EAGAIN && !wait_for_room(fd))
+        if (errno == EAGAIN && !wait_for_room(fd, until))
             return -EAGAIN;
         if (errno != EAGAIN && errno != EINTR)
             return errno == ECONNRESET ? -EPIPE : -errno;
@@ -165,11 +172,12 @@ int ipc_recv(int fd, struct ipc_message *out)
 
     out->fd = -1;
     out->len = 0;
+    /* ECONNRESET, once: the other side ended before it had read all that we sent. What it said last comes behind it. */
     do {
         n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-    } while (n == -1 && errno == EINTR);
+    } while (n == -1 && (errno == EINTR || errno == ECONNRESET));
     if (n == -1)
-        return errno == ECONNRESET ? 0 : -errno;
+        return -errno;
     if (n == 0)
         return 0;
 

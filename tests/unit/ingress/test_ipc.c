@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -153,6 +155,56 @@ static void end_of_file_and_broken_pipe(void **state)
     p->a = dup(0);
 }
 
+static void last_words_of_who_did_not_listen(void **state)
+{
+    struct pair *p = *state;
+    struct ipc_message got;
+
+    assert_int_equal(ipc_send(p->b, IPC_COMMIT, 1, NULL, 0, -1), 0);
+    assert_int_equal(ipc_send_text(p->a, IPC_FAILED, 1, "out of memory"), 0);
+    close(p->a); /* with the COMMIT unread */
+    assert_int_equal(ipc_recv(p->b, &got), 1);
+    assert_string_equal(got.u.text, "out of memory");
+    ipc_message_deinit(&got);
+    assert_int_equal(ipc_recv(p->b, &got), 0);
+    p->a = dup(0);
+}
+
+static int reader;
+static unsigned ticks;
+
+/* the first signal comes to nothing; by a later one the reader reads on */
+static void on_tick(int signum)
+{
+    char buffer[64];
+
+    (void)signum;
+    if (++ticks > 1)
+        (void)!recv(reader, buffer, sizeof(buffer), MSG_DONTWAIT);
+}
+
+static void signals_do_not_end_the_wait_for_room(void **state)
+{
+    struct pair *p = *state;
+    const struct sigaction action = {.sa_handler = on_tick};
+    const struct itimerval each_20_ms = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
+    struct sigaction before;
+    char message[12] = {0};
+
+    reader = p->b;
+    ticks = 0;
+    while (send(p->a, message, sizeof(message), MSG_DONTWAIT) != -1)
+        ;
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &each_20_ms, NULL), 0);
+    int rc = ipc_send(p->a, IPC_COMMIT, 1, NULL, 0, -1);
+
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    assert_int_equal(rc, 0);
+    assert_true(ticks > 1);
+}
+
 /* send_raw - any bytes with any number of descriptors */
 static void send_raw(int fd, const void *data, size_t len, size_t fds)
 {
@@ -255,6 +307,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(text_is_terminated_and_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(a_key_is_wiped_with_its_message, setup, teardown),
         cmocka_unit_test_setup_teardown(end_of_file_and_broken_pipe, setup, teardown),
+        cmocka_unit_test_setup_teardown(last_words_of_who_did_not_listen, setup, teardown),
+        cmocka_unit_test_setup_teardown(signals_do_not_end_the_wait_for_room, setup, teardown),
         cmocka_unit_test_setup_teardown(malformed_messages_are_dropped, setup, teardown),
         cmocka_unit_test(types_have_names),
     };
