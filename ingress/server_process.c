@@ -31,10 +31,10 @@ static _Noreturn void become_server(int ipc_fd, const sigset_t *mask)
     _exit(1);
 }
 
-/* hear - hand over messages until none is there. */
+/* hear - hand over messages until none is there, or the owner has heard enough. */
 static void hear(struct server_process *server, ts_t now)
 {
-    for (;;) {
+    while (!server->killed) {
         struct ipc_message msg;
         int rc = ipc_recv(server->ipc_fd, &msg);
 
@@ -111,6 +111,8 @@ free_server:
 
 void server_process_kill(struct server_process *server)
 {
+    server->killed = true;
+    loop_poll_set(&server->poll, 0);
     if (server->pid)
         kill(server->pid, SIGKILL);
 }

@@ -27,6 +27,8 @@ struct server_process {
     pid_t pid;           /* 0 once it was waited for */
     uint32_t generation; /* what it serves by: the last it said READY or APPLIED for; 0: not ready yet */
     ts_t ready_at;       /* TS_NEVER before */
+    uint32_t said;       /* the owner's: a bit for each message that is said once */
+    bool killed;
     int ipc_fd;
     struct loop_poll poll;
     const struct server_process_owner *owner;
@@ -38,7 +40,7 @@ struct server_process {
 int server_process_start(struct loop *loop, const struct server_process_owner *owner, void *ctx,
                          struct server_process **out) __attribute__((warn_unused_result));
 
-/* server_process_kill - at once, by SIGKILL. Its exit is still to be waited for; does nothing after that. */
+/* server_process_kill - at once, by SIGKILL, and nothing it says is heard any more. Its exit is still to be waited for. */
 void server_process_kill(struct server_process *server);
 
 /* server_process_exited - waitpid saw it: hands over the messages it left behind, and forgets the pid, which may soon

@@ -7,7 +7,10 @@
  * `current` is the supply in force, `next` one that a server has been sent and has not answered yet. The first start is
  * no special case: there is a next and no current, and a failure leaves nothing to go on with, so the program ends.
  * A server that dies later is replaced, after a pause that grows with each failure; meanwhile visitors wait in the
- * kernel's queue, because the listening sockets are ours too. A next that died with its server is not tried again.
+ * kernel's queue, because the listening sockets are ours too. A next outlives the server that was to change over to it:
+ * the successor starts with it. A next that died with a server that was started with it is not tried again.
+ *
+ * A server is believed one answer to a question, and one farewell. One that says more is ended.
  *
  * Ending goes through three stages, each entered once, each with a deadline after which the child is killed:
  * DRAINING (the first SIGTERM), STOPPING (the second), and after the child's exit the loop stops. */
@@ -129,13 +132,19 @@ static void promote_next(struct supervisor *s)
     log_level_set(s->current->config->log.level);
 }
 
+/* sent - what became of sending to the server. -EPIPE: it has ended already; its last words and its exit status say
+ * more. */
+static void sent(struct supervisor *s, int rc)
+{
+    if (rc != 0 && rc != -EPIPE)
+        kill_server(s, err_str(rc));
+}
+
 static void send_stage(struct supervisor *s)
 {
     enum ipc_type type = s->stage == STAGE_DRAINING ? IPC_DRAIN : IPC_STOP;
-    int rc = ipc_send(s->server->ipc_fd, type, s->server->generation, NULL, 0, -1);
 
-    if (rc != 0)
-        kill_server(s, err_str(rc));
+    sent(s, ipc_send(s->server->ipc_fd, type, s->server->generation, NULL, 0, -1));
 }
 
 static void restart_later(struct supervisor *s, ts_t now)
@@ -162,10 +171,7 @@ static int start_server(struct supervisor *s)
         return rc;
     }
     log_info("supervisor", "event=start pid=%d generation=%u", (int)s->server->pid, supply->number);
-    rc = supply_send(supply, &s->sockets, 0, s->server->ipc_fd);
-    /* -EPIPE: it has ended already; its exit status says more */
-    if (rc != 0 && rc != -EPIPE)
-        kill_server(s, err_str(rc));
+    sent(s, supply_send(supply, &s->sockets, 0, s->server->ipc_fd));
     return 0;
 }
 
@@ -193,16 +199,32 @@ static void protocol_error(struct supervisor *s, const struct ipc_message *msg)
     kill_server(s, "protocol error");
 }
 
+/* expect_end - the server should be about to exit by itself. */
+static void expect_end(struct supervisor *s, ts_t now)
+{
+    loop_timer_arm(&s->loop, &s->patience, ts_min(s->patience.timer.at, ts_add(now, STOP_NS)));
+}
+
+/* said_once - false: it has said that already. */
+static bool said_once(struct server_process *server, enum ipc_type type)
+{
+    uint32_t bit = 1u << type;
+    bool first = !(server->said & bit);
+
+    server->said |= bit;
+    return first;
+}
+
 /* on_answer - READY, APPLIED or FAILED; about the generation that was sent last. */
 static void on_answer(struct supervisor *s, const struct ipc_message *msg, ts_t now)
 {
     struct server_process *server = s->server;
-    const struct supply *sent = s->next ? s->next : s->current;
+    const struct supply *asked = s->next ? s->next : s->current;
     bool started = server->generation != 0;
-    bool fits = msg->generation == sent->number &&
+    bool fits = msg->generation == asked->number &&
                 (msg->type == IPC_READY ? !started : msg->type == IPC_FAILED || started) && (!started || s->next);
 
-    if (!fits) {
+    if (!fits || (!started && !said_once(server, IPC_FAILED))) {
         protocol_error(s, msg);
         return;
     }
@@ -211,7 +233,7 @@ static void on_answer(struct supervisor *s, const struct ipc_message *msg, ts_t 
         if (started)
             drop_next(s);
         else /* it ends by itself, which is where we go on */
-            loop_timer_arm(&s->loop, &s->patience, ts_add(now, STOP_NS));
+            expect_end(s, now);
     } else {
         server->generation = msg->generation;
         server->ready_at = ts_min(server->ready_at, now);
@@ -233,13 +255,13 @@ static void on_message(struct server_process *server, struct ipc_message *msg, t
         on_answer(s, msg, now);
         return;
     case IPC_LISTENERS_CLOSED:
-        if (s->stage == STAGE_SERVING)
-            protocol_error(s, msg);
-        else
-            sockets_close_listeners(&s->sockets);
-        return;
     case IPC_DRAINED:
-        log_info("supervisor", "event=drained");
+        if (s->stage == STAGE_SERVING || !said_once(server, msg->type))
+            protocol_error(s, msg);
+        else if (msg->type == IPC_LISTENERS_CLOSED)
+            sockets_close_listeners(&s->sockets);
+        else
+            log_info("supervisor", "event=drained");
         return;
     default:
         protocol_error(s, msg);
@@ -248,9 +270,7 @@ static void on_message(struct server_process *server, struct ipc_message *msg, t
 
 static void on_hung_up(struct server_process *server, ts_t now)
 {
-    struct supervisor *s = server->ctx;
-
-    loop_timer_arm(&s->loop, &s->patience, ts_min(s->patience.timer.at, ts_add(now, STOP_NS)));
+    expect_end(server->ctx, now);
 }
 
 static const struct server_process_owner owner = {.message = on_message, .hung_up = on_hung_up};
@@ -276,11 +296,13 @@ static void on_exited(struct supervisor *s, int wait_status, ts_t now)
     server_process_exited(server, now);
     bool reload_died = s->next && s->current;
     bool was_healthy = server->ready_at != TS_NEVER && ts_since(now, server->ready_at) >= HEALTHY_NS;
+    bool started_with_next = server->generation == 0;
 
     s->server = NULL;
     server_process_free(server);
     loop_timer_arm(&s->loop, &s->patience, TS_NEVER);
-    drop_next(s);
+    if (started_with_next)
+        drop_next(s);
     if (s->stage != STAGE_SERVING || !s->current) {
         s->status = s->stage == STAGE_SERVING && status == CLI_OK ? CLI_FAILED : status;
         loop_stop(&s->loop);
@@ -289,6 +311,8 @@ static void on_exited(struct supervisor *s, int wait_status, ts_t now)
     if (was_healthy || reload_died)
         s->restart_delay_ns = RESTART_MIN_NS;
     restart_later(s, now);
+    if (s->reload_again)
+        reload(s, now); /* no server may get as far as to be asked again */
 }
 
 /* ---- signals ---- */
@@ -327,10 +351,7 @@ static void reload(struct supervisor *s, ts_t now)
         loop_timer_arm(&s->loop, &s->restart, now); /* perhaps this repairs what it died of */
         return;
     }
-    int rc = supply_send(s->next, &s->sockets, s->server->generation, s->server->ipc_fd);
-
-    if (rc != 0)
-        kill_server(s, err_str(rc));
+    sent(s, supply_send(s->next, &s->sockets, s->server->generation, s->server->ipc_fd));
 }
 
 static void end(struct supervisor *s, ts_t now)
