@@ -56,7 +56,7 @@ static struct tcp_plan plan_data(const struct tcp_conn *c)
     struct tcp_plan plan = {0}, fresh = plan_new(c);
     struct tcp_sent *lost = c->tx ? tcp_track_lost(&c->tx->track) : NULL;
 
-    if (lost) {
+    if (lost) { /* as a probe with no regard to cwnd: RFC 8985 section 7.3 knows it outside of recovery only */
         if ((c->tlp_due && c->sack_ok) || (cwnd_allows(c, lost->len) && c->at[TCP_TIMER_PACE] == TS_NEVER))
             return (struct tcp_plan){TCP_PLAN_AGAIN, false, lost->start, lost->len, lost};
         return plan;
