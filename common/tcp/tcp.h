@@ -55,6 +55,8 @@ struct tcp_peer {
     uint16_t replies_first, replies_last; /* slots of what no connection sends; first 0: there is none */
     struct list replies_wait;             /* they wait for company: among the stack's peers whose replies do */
     ts_t replies_due;                     /* not longer than until then */
+    uint64_t syn_wait_ns;                 /* for the answer to a SYN: after what the last handshake took */
+    ts_t syn_wait_until;                  /* so long that is believed */
     ts_t syn_bare_until;                  /* it did not take what rode on a SYN: none carries bytes before */
     struct tcp_conn *found;               /* whose segment came last; NULL: none that is still there */
     size_t conns_count;

@@ -171,8 +171,11 @@ void tcp_conn_syn_acked(struct tcp_conn *c, uint64_t ack, ts_t now)
 {
     c->snd_una = c->snd_nxt = ack;
     tcp_sendq_acked(&c->sendq, c->stack->config.pool, ack);
-    if (c->syn_tries == 1)
+    if (c->syn_tries == 1) {
         tcp_rtt_sample(&c->rtt, MAX(ts_since(now, c->pace_at), (uint64_t)1), now);
+        c->peer->syn_wait_ns = 2 * tcp_rtt_rto(&c->rtt);
+        c->peer->syn_wait_until = ts_add(now, TCP_SYN_WAIT_NS);
+    }
     if (c->syn_bytes && ack == 1 && !c->passive)
         c->peer->syn_bare_until = ts_add(now, c->syn_tries == 1 ? TCP_SYN_BARE_NS : TCP_SYN_BARE_LOST_NS);
     tcp_conn_established(c, now);

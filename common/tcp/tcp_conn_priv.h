@@ -38,6 +38,7 @@
 #define TCP_SYN_BARE_NS        (3600 * TS_S) /* no bytes on a SYN after a peer did not take them */
 #define TCP_SYN_BARE_LOST_NS   (60 * TS_S) /* and after one that was not answered */
 #define TCP_SYN_OPTIONS_LEN    20
+#define TCP_SYN_WAIT_NS        (600 * TS_S) /* how long a handshake's round trip tells about the next one's */
 #define TCP_ACKS_AT_ONCE       16 /* acknowledgements that are not held back after a silence */
 #define TCP_ACKS_MORE_MAX      64 /* segments that may come in one turn */
 #define TCP_ACK_STRETCH        8  /* segments beyond a hole that one acknowledgement may answer, with SACK */

@@ -279,6 +279,15 @@ static uint16_t syn_bytes(const struct tcp_conn *c, ts_t now)
     return (uint16_t)MIN((size_t)(c->sendq.end - 1), most);
 }
 
+/* A second for the first one, RFC 6298 section 2.1, or less where the peer's last handshake tells the path's round trip
+ * (RFC 9040): twice the timeout that came of it, as its answer may take a little longer than an acknowledgement. */
+static uint64_t syn_timeout(const struct tcp_conn *c, ts_t now)
+{
+    uint64_t rto_ns = tcp_rtt_rto(&c->rtt);
+
+    return now < c->peer->syn_wait_until ? MIN(rto_ns, c->peer->syn_wait_ns << c->rtt.backoff) : rto_ns;
+}
+
 static size_t emit_syn(struct tcp_conn *c, uint8_t *buf, ts_t now)
 {
     uint8_t flags = c->state == TCP_SYN_SENT ? TCP_SYN : TCP_SYN | TCP_ACK;
@@ -291,7 +300,7 @@ static size_t emit_syn(struct tcp_conn *c, uint8_t *buf, ts_t now)
     c->snd_nxt = 1;
     c->pace_at = now; /* until the handshake is done: when the SYN went out */
     c->send_timer = TCP_SEND_RTO;
-    c->at[TCP_TIMER_SEND] = now + tcp_rtt_rto(&c->rtt);
+    c->at[TCP_TIMER_SEND] = now + syn_timeout(c, now);
     return len;
 }
 

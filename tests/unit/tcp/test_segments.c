@@ -851,6 +851,27 @@ static void syn_bare_next(void **state)
     finish();
 }
 
+/* the last handshake took 10 ms, so that an answer is missed after 400 and not after a second; ten minutes later no more */
+static void syn_wait(void **state)
+{
+    static const struct line first[] = {HANDSHAKE, {END}},
+                             soon[] = {{OUT, R | A, 1, 1}, {OUT, S | P, 0, 0, 7}, {WAIT, .seq = 399}, {SILENCE},
+                                       {WAIT, .seq = 1}, {EVENT, TCP_EVENT_SYN_TIMEOUT}, {OUT, S, 0, 0},
+                                       {WAIT, .seq = 799}, {SILENCE}, {WAIT, .seq = 1}, {OUT, S, 0, 0}, {END}},
+                             later[] = {{OUT, S | P, 0, 0, 7}, {WAIT, .seq = 999}, {SILENCE}, {WAIT, .seq = 1},
+                                        {EVENT, TCP_EVENT_SYN_TIMEOUT}, {OUT, S, 0, 0}, {END}};
+
+    (void)state;
+    begin(true);
+    play("first", first);
+    dial_and_write();
+    play("soon", soon);
+    t.now += 600 * TS_S;
+    dial_and_write();
+    play("later", later);
+    finish();
+}
+
 /* the ACK that begins a TIME-WAIT goes with, and behind, whatever goes before its time is over */
 static void last_ack_in_company(void **state)
 {
@@ -967,7 +988,7 @@ int main(void)
         cmocka_unit_test(asked_early_in_part), cmocka_unit_test(asked_early_lie), cmocka_unit_test(asked_early_late),
         cmocka_unit_test(asked_early_again), cmocka_unit_test(asked_early_lost), cmocka_unit_test(asked_early_end),
         cmocka_unit_test(asked_early_abort), cmocka_unit_test(asked_early_reset),
-        cmocka_unit_test(asked_early_window), cmocka_unit_test(syn_bare_next), cmocka_unit_test(last_ack_in_company),
+        cmocka_unit_test(asked_early_window), cmocka_unit_test(syn_bare_next), cmocka_unit_test(syn_wait), cmocka_unit_test(last_ack_in_company),
         cmocka_unit_test(simultaneous_open), cmocka_unit_test(close_first),      cmocka_unit_test(close_second),
         cmocka_unit_test(close_together),    cmocka_unit_test(early_fin),        cmocka_unit_test(fin_with_data),
         cmocka_unit_test(abort_once),        cmocka_unit_test(unread_release),   cmocka_unit_test(data_after_release),
