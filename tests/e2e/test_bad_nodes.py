@@ -70,7 +70,8 @@ ANSWERS = {
     "half-then-reset": (how(ACCEPT[:-1], "reset"), PROTOCOL),
     "two-lengths": (how(b"HTTP/1.1 403 No\r\nContent-Length: 7\r\nContent-Length: 8\r\n\r\ndenied\n"), PROTOCOL),
     "end-without-a-byte": (how(then="close"), UNKNOWN_PEER),
-    "reset-without-a-byte": (how(then="reset"), UNKNOWN_PEER),
+    "reset-without-a-byte": (how(then="reset"), UNREACHABLE),  # the request came with the SYN: a refused connection
+    "reset-once-connected": (how(then="reset", when="connected"), UNKNOWN_PEER),
     "end-before-the-request": (how(then="close", when="connected"), UNKNOWN_PEER),
     "silent": (how(), TIMEOUT),
     "silent-after-half-an-answer": (how(ACCEPT[:-1]), TIMEOUT),

@@ -86,7 +86,8 @@ struct visit {
     struct peerapi_offer offer;
     bool asked;     /* the request is whole */
     bool answering;
-    bool drained;  /* the ingress has all we said */
+    bool drained;   /* the ingress has all we said */
+    bool connected; /* and not only asked */
     uint64_t said; /* bytes of all answers */
 };
 
@@ -307,7 +308,16 @@ static void step(struct visit *v, ts_t now)
     }
 }
 
-static void accept_visit(struct tcp_conn *conn, ts_t now)
+/* the request may have come with the SYN; who answers once connected waits for that */
+static void on_visit(struct visit *v, unsigned flags, ts_t now)
+{
+    v->connected |= (flags & TCP_EVENT_CONNECTED) != 0;
+    v->drained |= (flags & TCP_EVENT_DRAINED) != 0;
+    if (v->connected || !v->how->unasked)
+        step(v, now);
+}
+
+static void accept_visit(struct tcp_conn *conn, unsigned flags, ts_t now)
 {
     struct addrport local;
     struct visit *v = calloc(1, sizeof(*v));
@@ -324,7 +334,7 @@ static void accept_visit(struct tcp_conn *conn, ts_t now)
     v->answering = v->how->unasked;
     peerapi_offer_init(&v->offer, &v->own, 1, true);
     tcp_conn_ctx_set(conn, v);
-    step(v, now);
+    on_visit(v, flags, now);
 }
 
 static void on_tcp_event(const struct tcp_event *event, ts_t now)
@@ -334,12 +344,9 @@ static void on_tcp_event(const struct tcp_event *event, ts_t now)
             visit_end(event->ctx, event->error == -ECONNRESET ? "was reset" : "lost");
         tcp_abort(event->conn, now);
     } else if (event->flags & TCP_EVENT_ACCEPTED) {
-        accept_visit(event->conn, now);
+        accept_visit(event->conn, event->flags, now);
     } else {
-        struct visit *v = event->ctx;
-
-        v->drained |= (event->flags & TCP_EVENT_DRAINED) != 0;
-        step(v, now);
+        on_visit(event->ctx, event->flags, now);
     }
 }
 
