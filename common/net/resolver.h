@@ -22,8 +22,13 @@ struct resolver_query {
     struct resolver_request *request; /* NULL when nothing is under way */
 };
 
-/* resolver_new - reads the system's configuration. NULL: no memory, or that can't be read. */
+/* resolver_new - reads the system's configuration, and again before a question when /etc/resolv.conf has changed: what
+ * is under way is then asked anew. A change that can't be read is logged and changes nothing.
+ * NULL: no memory, or it can't be read. */
 struct resolver *resolver_new(struct loop *loop);
+/* resolver_new_by - with another file for /etc/resolv.conf, whose name must outlive the resolver, and another UDP port
+ * for 53. */
+struct resolver *resolver_new_by(struct loop *loop, const char *conf, uint16_t port);
 /* resolver_free - unanswered queries get no answer. The memory goes with the loop's next turns. NULL allowed. */
 void resolver_free(struct resolver *resolver);
 
