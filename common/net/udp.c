@@ -231,6 +231,31 @@ static bool is_v4(const struct udp_train *train)
     return addr_is_v4(&train->to.remote.addr);
 }
 
+/* FNV-1a of the address: what a route is chosen by */
+static unsigned singly_bit(const struct endpoint *to)
+{
+    uint32_t hash = 2166136261u;
+
+    for (size_t i = 0; i < sizeof(to->remote.addr.b); i++)
+        hash = (hash ^ to->remote.addr.b[i]) * 16777619u;
+    return hash % UDP_SINGLY_BITS;
+}
+
+static bool goes_singly(const struct udp_sender *s, const struct endpoint *to)
+{
+    unsigned bit = singly_bit(to);
+
+    return !(addr_is_v4(&to->remote.addr) ? s->gso4 : s->gso6) || (s->singly[bit / 64] >> bit % 64 & 1);
+}
+
+static void go_singly(struct udp_sender *s, struct udp_train *train)
+{
+    unsigned bit = singly_bit(&train->to);
+
+    s->singly[bit / 64] |= (uint64_t)1 << bit % 64;
+    train->singly = true;
+}
+
 /* the first `datagrams` of the train that is due have left, or never will */
 static void leave(struct udp_sender *s, unsigned datagrams)
 {
@@ -247,7 +272,7 @@ static void leave(struct udp_sender *s, unsigned datagrams)
 
 /* One sendmmsg for the trains that are due, as far as they use the same socket: a message for each with GSO, else one for
  * each datagram. What left is taken out; 0, or -errno about the first message. */
-static int send_some(struct udp_sender *s, bool v4, bool gso)
+static int send_some(struct udp_sender *s, bool v4)
 {
     struct mmsghdr msgs[UDP_TRAINS_MAX];
     struct iovec iov[UDP_TRAINS_MAX];
@@ -257,10 +282,10 @@ static int send_some(struct udp_sender *s, bool v4, bool gso)
 
     for (unsigned i = s->first; i < s->end && is_v4(&s->trains[i]) == v4; i++) {
         const struct udp_train *train = &s->trains[i];
-        size_t step = gso ? train->bytes : train->segment;
+        size_t step = train->singly ? train->segment : train->bytes;
 
         for (size_t at = 0; at < train->bytes && n < UDP_TRAINS_MAX; at += step, n++) {
-            datagrams[n] = gso ? train->count : 1;
+            datagrams[n] = train->singly ? 1 : train->count;
             iov[n] = (struct iovec){s->buffer + train->at + at, MIN(step, train->bytes - at)};
             fill(&train->to, &msgs[n].msg_hdr, &names[n], &controls[n],
                  datagrams[n] > 1 ? (uint16_t)train->segment : 0);
@@ -283,10 +308,9 @@ static int send_some(struct udp_sender *s, bool v4, bool gso)
 bool udp_sender_flush(struct udp_sender *s)
 {
     while (s->first < s->end) {
-        const struct udp_train *train = &s->trains[s->first];
+        struct udp_train *train = &s->trains[s->first];
         bool v4 = is_v4(train);
-        bool *gso = v4 ? &s->gso4 : &s->gso6;
-        int rc = (v4 ? s->fd4 : s->fd6) < 0 ? -EAFNOSUPPORT : send_some(s, v4, *gso);
+        int rc = (v4 ? s->fd4 : s->fd6) < 0 ? -EAFNOSUPPORT : send_some(s, v4);
 
         if (rc == -EAGAIN || rc == -ENOBUFS) {
             s->blocked = true;
@@ -294,11 +318,12 @@ bool udp_sender_flush(struct udp_sender *s)
         }
         if (rc == 0 || rc == -EINTR)
             continue;
-        if ((rc == -EIO || rc == -EINVAL || rc == -EOPNOTSUPP || rc == -EMSGSIZE) && *gso && train->count > 1) {
-            *gso = false; /* no UDP_SEGMENT here (or not for this route): datagrams one by one from now on */
+        if ((rc == -EIO || rc == -EINVAL || rc == -EOPNOTSUPP || rc == -EMSGSIZE) && !train->singly &&
+            train->count > 1) {
+            go_singly(s, train); /* its device has no checksums, or its MTU is smaller: no matter of other ways */
             continue;
         }
-        unsigned refused = *gso ? train->count : 1;
+        unsigned refused = train->singly ? 1 : train->count;
 
         s->failed += refused;
         leave(s, refused);
@@ -340,7 +365,8 @@ void udp_sender_commit(struct udp_sender *s, size_t len, const struct endpoint *
             if (udp_sender_flush(s)) /* else it stays where it is, and there is no room for another */
                 memmove(s->buffer, datagram, len);
         }
-        s->trains[s->end++] = (struct udp_train){.to = *to, .at = s->bytes, .segment = len};
+        s->trains[s->end++] = (struct udp_train){
+            .to = *to, .at = s->bytes, .segment = len, .singly = goes_singly(s, to)};
     }
     struct udp_train *train = &s->trains[s->end - 1];
 

@@ -16,6 +16,7 @@
 #define UDP_TRAIN_MAX   64    /* most segments in one GSO send (UDP_MAX_SEGMENTS of older kernels) */
 #define UDP_TRAINS_MAX  64    /* sent at once */
 #define UDP_BATCH_BYTES 16384 /* in trains, before the next one begins: then they are worth a call */
+#define UDP_SINGLY_BITS 1024  /* two addresses that share one only lose GSO together */
 #define UDP_RECV_SLOTS  8
 #define UDP_SLOT_BYTES  65536
 
@@ -44,11 +45,13 @@ struct udp_train {
     size_t at, bytes; /* of the sender's buffer */
     size_t segment;   /* size of its datagrams; the last may be shorter, and ends it */
     unsigned count;
+    bool singly; /* GSO failed: datagrams one by one */
 };
 
 struct udp_sender {
     int fd4, fd6;     /* -1: none */
-    bool gso4, gso6;  /* UDP_SEGMENT works */
+    bool gso4, gso6;  /* try UDP_SEGMENT */
+    uint64_t singly[UDP_SINGLY_BITS / 64]; /* by hashes of addresses: GSO failed on the way there */
     bool blocked;     /* the socket's buffer is full: wait for writable */
     uint8_t *buffer;  /* the trains, one behind the other, then room for one datagram more */
     size_t bytes;     /* in the trains */

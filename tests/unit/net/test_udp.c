@@ -147,6 +147,31 @@ static void refused(void **state)
     assert_int_equal(t.sender.sent, 6);
 }
 
+static void a_way_without_gso_is_one_way(void **state)
+{
+    struct endpoint nowhere = t.to[0];
+
+    (void)state;
+    assert_true(addrport_parse("127.0.0.9:0", 11, &nowhere.remote));
+    for (int i = 0; i < 2; i++) {
+        memset(udp_sender_room(&t.sender, LEN_MAX), 0, 100);
+        udp_sender_commit(&t.sender, 100, &nowhere);
+    }
+    assert_true(udp_sender_flush(&t.sender));
+    assert_int_equal(t.sender.send_calls, 3); /* the train, and each of them */
+    for (int i = 0; i < 2 * UDP_TRAIN_MAX; i++)
+        commit(0, 20);
+    all_arrived();
+    assert_int_equal(t.sender.send_calls, 4);
+    for (int i = 0; i < 2; i++) {
+        memset(udp_sender_room(&t.sender, LEN_MAX), 0, 100);
+        udp_sender_commit(&t.sender, 100, &nowhere);
+    }
+    assert_true(udp_sender_flush(&t.sender));
+    assert_int_equal(t.sender.send_calls, 6); /* no train is tried again */
+    assert_int_equal(t.sender.failed, 4);
+}
+
 static void more_than_a_batch(void **state)
 {
     (void)state;
@@ -172,6 +197,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(in_one_call, begin, end),
         cmocka_unit_test_setup_teardown(without_gso, begin, end),
         cmocka_unit_test_setup_teardown(refused, begin, end),
+        cmocka_unit_test_setup_teardown(a_way_without_gso_is_one_way, begin, end),
         cmocka_unit_test_setup_teardown(more_than_a_batch, begin, end),
     };
 
