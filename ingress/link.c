@@ -94,7 +94,7 @@ void link_event(struct link *link, enum tunnel_event_kind kind, ts_t now)
     log_info("session", "event=%s node=\"%s\" endpoint=%s", names[kind], link->row->id, endpoint_format(&e, at));
 }
 
-/* not by the relay once more: that would go in a circle */
+/* Not by the relay once more, nor beside it: that would be lost again, and go in a circle of 30 ms. */
 static void again_if_direct(struct link *link, ts_t now)
 {
     if (!link->lost || !link->direct)
@@ -125,7 +125,7 @@ void link_guide(struct worker *worker, const struct way_mail *way, ts_t now)
     log_debug("path", "node=\"%s\" ways=%zu first=%s", link->row->id, way->count,
               way->count ? endpoint_format(&way->to[0], at) : "");
     tunnel_peer_guide(peer, way->to, way->count);
-    link->direct = way->count > 0 && way->to[0].kind == ENDPOINT_UDP;
+    link->direct = way->count == 1 && way->to[0].kind == ENDPOINT_UDP;
     again_if_direct(link, now);
     if (link->guided)
         return;

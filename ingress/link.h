@@ -25,7 +25,7 @@ struct link {
     struct warm_node *warm;         /* connections opened ahead to its peerapi; NULL: none were wanted yet */
     bool retired;
     bool guided; /* disco says where it is sent to: no keepalives, which would keep its paths warm for ever */
-    bool direct; /* … and that is by UDP, first of all */
+    bool direct; /* … and that is by UDP alone */
     bool lost;   /* an initiation found no relay, and there was no session since */
 };
 
