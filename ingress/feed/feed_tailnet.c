@@ -14,14 +14,26 @@
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
+#include "common/base/list.h"
 #include "common/tailnet/tailnet_key.h"
 
 #define ID_MAX 128 /* docs/feed.md */
 #define LISTED_SPARE 1024 /* ids of nodes to look at, besides two for each node: of more, all are looked at instead */
 
+struct entry;
+
+/* Something of an absent node that a newcomer may have: its name, its key, one of its addresses. */
+struct claim {
+    struct map_node by_what;
+    struct entry *of;
+};
+#define CLAIMS_MAX (2 + NETMAP_ADDRS_MAX)
+
 /* What was told of a node. */
 struct entry {
     struct map_node by_id;
+    struct list of_absent; /* in the order of absent_until; in none while it is there */
+    struct claim *claims;  /* CLAIMS_MAX, while it is absent; NULL as well when there was no memory: it gives way to nobody */
     int64_t node;
     char *id;           /* in the feed */
     uint64_t row, name; /* hashes of its text, and of its MagicDNS name */
@@ -33,7 +45,7 @@ struct entry {
 };
 
 /* Ids to look at, each once or more. */
-struct list {
+struct ids {
     int64_t *ids;
     size_t count, room, at;
 };
@@ -44,8 +56,10 @@ struct feed_tailnet {
     struct feed_tailnet_policy policy;
     struct map_seed seed;
     struct map entries;
-    size_t absent, withdrawn;
-    struct list gone, look; /* the gone first: their names, keys and addresses may be somebody else's now */
+    struct map claims;      /* of absent entries */
+    struct list absent;
+    size_t withdrawn;
+    struct ids gone, look;  /* the gone first: their names, keys and addresses may be somebody else's now */
     enum opening opening;
     bool ready;             /* a first frame was seen */
     uint64_t own_name;      /* hash of our MagicDNS name */
@@ -74,20 +88,56 @@ static struct entry *find(const struct feed_tailnet *f, int64_t id)
     return NULL;
 }
 
+static void unclaim(struct feed_tailnet *f, struct entry *e)
+{
+    for (unsigned i = 0; e->claims && i < CLAIMS_MAX; i++)
+        if (e->claims[i].of)
+            map_remove(&f->claims, &e->claims[i].by_what);
+    free(e->claims);
+    e->claims = NULL;
+}
+
+static void claim(struct feed_tailnet *f, struct entry *e)
+{
+    e->claims = calloc(CLAIMS_MAX, sizeof(*e->claims));
+    if (!e->claims)
+        return;
+    for (unsigned i = 0; i < 2u + e->addresses_count; i++) {
+        uint64_t hash = i == 0   ? e->name
+                        : i == 1 ? map_hash(&f->seed, e->key, sizeof(e->key))
+                                 : map_hash(&f->seed, &e->addresses[i - 2], sizeof(e->addresses[0]));
+
+        e->claims[i].of = e;
+        map_insert(&f->claims, &e->claims[i].by_what, hash);
+    }
+}
+
+static bool is_absent(const struct entry *e)
+{
+    return e->absent_until != TS_NEVER;
+}
+
+static void leaves(struct feed_tailnet *f, struct entry *e, ts_t until)
+{
+    list_append(&f->absent, &e->of_absent);
+    e->absent_until = until;
+    claim(f, e);
+}
+
+static void returns(struct feed_tailnet *f, struct entry *e)
+{
+    unclaim(f, e);
+    list_remove(&e->of_absent);
+    e->absent_until = TS_NEVER;
+}
+
 static void drop(struct feed_tailnet *f, struct entry *e)
 {
+    returns(f, e);
     map_remove(&f->entries, &e->by_id);
-    f->absent -= e->absent_until != TS_NEVER;
     f->withdrawn -= e->withdrawn;
     free(e->id);
     free(e);
-}
-
-static void absent_until(struct feed_tailnet *f, struct entry *e, ts_t at)
-{
-    f->absent -= e->absent_until != TS_NEVER;
-    f->absent += at != TS_NEVER;
-    e->absent_until = at;
 }
 
 static void set_withdrawn(struct feed_tailnet *f, struct entry *e, bool withdrawn)
@@ -99,7 +149,7 @@ static void set_withdrawn(struct feed_tailnet *f, struct entry *e, bool withdraw
         e->row = 0; /* whatever it is next is another one */
 }
 
-static int add(struct list *l, int64_t id)
+static int add(struct ids *l, int64_t id)
 {
     if (l->count == l->room) {
         size_t room = l->room ? 2 * l->room : 64;
@@ -114,7 +164,7 @@ static int add(struct list *l, int64_t id)
     return 0;
 }
 
-static bool take(struct list *l, int64_t *id)
+static bool take(struct ids *l, int64_t *id)
 {
     if (l->at == l->count) {
         l->at = l->count = 0;
@@ -323,40 +373,32 @@ static bool offer_end(struct feed_tailnet *f, const struct entry *e, enum feed_o
     return true;
 }
 
-struct conflict {
-    const struct netmap_node *node;
-    uint64_t name;
-    struct entry *found;
-};
-
-static void look_for_conflict(struct map_node *at, void *ctx)
-{
-    struct entry *e = container_of(at, struct entry, by_id);
-    struct conflict *c = ctx;
-    bool same = e->name == c->name || memcmp(e->key, c->node->key, sizeof(e->key)) == 0;
-
-    if (e->absent_until == TS_NEVER || e->node == c->node->id)
-        return;
-    for (unsigned i = 0; !same && i < e->addresses_count; i++)
-        for (unsigned k = 0; !same && k < c->node->addresses_count; k++)
-            same = addr_equal(&e->addresses[i], &c->node->addresses[k]);
-    if (same)
-        c->found = e;
-}
-
 static uint64_t text_hash(const struct feed_tailnet *f, const char *text)
 {
     return map_hash(&f->seed, text, strlen(text));
 }
 
-/* in_the_way - an absent node whose key, address or name the newcomer has: it won't be back */
-static struct entry *in_the_way(struct feed_tailnet *f, const struct netmap_node *node)
+static struct entry *claimed(const struct feed_tailnet *f, uint64_t hash, int64_t by)
 {
-    struct conflict c = {.node = node, .name = text_hash(f, node->name)};
+    for (struct map_node *n = map_first(&f->claims, hash); n; n = map_next(n)) {
+        struct claim *c = container_of(n, struct claim, by_what);
 
-    if (f->absent > 0)
-        map_each(&f->entries, look_for_conflict, &c);
-    return c.found;
+        if (c->of->node != by)
+            return c->of;
+    }
+    return NULL;
+}
+
+/* in_the_way - an absent node whose key, address or name the newcomer has: it won't be back */
+static struct entry *in_the_way(const struct feed_tailnet *f, const struct netmap_node *node)
+{
+    struct entry *found = claimed(f, text_hash(f, node->name), node->id);
+
+    if (!found)
+        found = claimed(f, map_hash(&f->seed, node->key, sizeof(node->key)), node->id);
+    for (unsigned i = 0; !found && i < node->addresses_count; i++)
+        found = claimed(f, map_hash(&f->seed, &node->addresses[i], sizeof(node->addresses[0])), node->id);
+    return found;
 }
 
 static void remember(struct feed_tailnet *f, const struct netmap_node *node, const char *text)
@@ -381,8 +423,8 @@ static enum looked look_at_row(struct feed_tailnet *f, const struct netmap_node 
 
     if (!text)
         return NO_MEMORY;
-    if (old && old->absent_until != TS_NEVER)
-        absent_until(f, old, TS_NEVER);
+    if (old)
+        returns(f, old);
     if (old && old->row == text_hash(f, text)) {
         free(text);
         return NOTHING;
@@ -410,7 +452,7 @@ static enum looked look_at(struct feed_tailnet *f, const struct netmap *netmap, 
     enum looked looked = NOTHING;
 
     if (!node) /* one that is only absent for now keeps its row */
-        return !old || old->absent_until != TS_NEVER ? NOTHING : offer_end(f, old, FEED_OP_REMOVE) ? OFFERED : NO_MEMORY;
+        return !old || is_absent(old) ? NOTHING : offer_end(f, old, FEED_OP_REMOVE) ? OFFERED : NO_MEMORY;
     json_t *names = names_of(&f->policy, netmap, node);
 
     if (!names)
@@ -450,7 +492,7 @@ static void look_further(struct feed_tailnet *f, const struct netmap *netmap, ui
     if (!f->ready || (f->opening == SNAPSHOT_DUE && look_at_borders(f)))
         return;
     while (!f->offered) {
-        struct list *from = f->opening == SNAPSHOT_TOLD && take(&f->gone, &id) ? &f->gone
+        struct ids *from = f->opening == SNAPSHOT_TOLD && take(&f->gone, &id) ? &f->gone
                             : take(&f->look, &id)                              ? &f->look
                                                                                : NULL;
 
@@ -495,8 +537,11 @@ static void keep_entry(struct feed_tailnet *f)
         if (!e)
             return; /* told all the same: the next change of the node tells it once more */
         e->node = f->fresh.node;
+        e->absent_until = TS_NEVER;
+        list_init(&e->of_absent);
         map_insert(&f->entries, &e->by_id, id_hash(f, e->node));
     }
+    unclaim(f, e);
     free(e->id);
     e->id = f->id;
     f->id = NULL;
@@ -505,7 +550,8 @@ static void keep_entry(struct feed_tailnet *f)
     memcpy(e->key, f->fresh.key, sizeof(e->key));
     memcpy(e->addresses, f->fresh.addresses, sizeof(e->addresses));
     e->addresses_count = f->fresh.addresses_count;
-    e->absent_until = TS_NEVER;
+    if (is_absent(e)) /* it left while its row waited to be taken */
+        claim(f, e);
     set_withdrawn(f, e, false);
 }
 
@@ -556,7 +602,7 @@ static void add_gone(struct map_node *at, void *ctx)
     const struct entry *e = container_of(at, struct entry, by_id);
     struct all *all = ctx;
 
-    if (all->rc == 0 && e->absent_until == TS_NEVER && !netmap_peer(all->netmap, e->node))
+    if (all->rc == 0 && !is_absent(e) && !netmap_peer(all->netmap, e->node))
         all->rc = add(&all->feed->gone, e->node);
 }
 
@@ -592,10 +638,10 @@ int feed_tailnet_again(struct feed_tailnet *f, const struct netmap *netmap)
 
 static int gone(struct feed_tailnet *f, struct entry *e, bool reconnect, ts_t now)
 {
-    if (e->absent_until != TS_NEVER)
+    if (is_absent(e))
         return 0;
     if (reconnect) {
-        absent_until(f, e, ts_add(now, FEED_TAILNET_GRACE_NS));
+        leaves(f, e, ts_add(now, FEED_TAILNET_GRACE_NS));
         return 0;
     }
     return add(&f->gone, e->node);
@@ -633,42 +679,27 @@ int feed_tailnet_changed(struct feed_tailnet *f, const struct netmap *netmap, co
 
 /* ---- time ---- */
 
-static void earliest(struct map_node *at, void *ctx)
+static struct entry *first_absent(const struct feed_tailnet *f)
 {
-    const struct entry *e = container_of(at, struct entry, by_id);
-    ts_t *first = ctx;
+    struct list *l = list_first(&f->absent);
 
-    *first = ts_min(*first, e->absent_until);
+    return l ? container_of(l, struct entry, of_absent) : NULL;
 }
 
 ts_t feed_tailnet_deadline(const struct feed_tailnet *f)
 {
-    ts_t first = TS_NEVER;
+    const struct entry *e = first_absent(f);
 
-    if (f->absent > 0)
-        map_each(&f->entries, earliest, &first);
-    return first;
-}
-
-struct due {
-    struct feed_tailnet *feed;
-    ts_t now;
-};
-
-static void end_grace(struct map_node *at, void *ctx)
-{
-    struct entry *e = container_of(at, struct entry, by_id);
-    struct due *due = ctx;
-
-    /* without memory it stays, and is due again at once */
-    if (e->absent_until <= due->now && add(&due->feed->gone, e->node) == 0)
-        absent_until(due->feed, e, TS_NEVER);
+    return e ? e->absent_until : TS_NEVER;
 }
 
 void feed_tailnet_expire(struct feed_tailnet *f, ts_t now)
 {
-    if (f->absent > 0)
-        map_each(&f->entries, end_grace, &(struct due){f, now});
+    struct entry *e;
+
+    /* without memory it stays, and is due again at once */
+    while ((e = first_absent(f)) && e->absent_until <= now && add(&f->gone, e->node) == 0)
+        returns(f, e);
 }
 
 /* ---- life ---- */
@@ -697,6 +728,8 @@ struct feed_tailnet *feed_tailnet_new(const struct feed_tailnet_policy *policy, 
     f->policy = *policy;
     f->seed = *seed;
     map_init(&f->entries);
+    map_init(&f->claims);
+    list_init(&f->absent);
     return f;
 }
 
@@ -710,6 +743,7 @@ void feed_tailnet_free(struct feed_tailnet *f)
     while ((n = map_any(&f->entries)))
         drop(f, container_of(n, struct entry, by_id));
     map_deinit(&f->entries);
+    map_deinit(&f->claims);
     free(f->gone.ids);
     free(f->look.ids);
     free(f);

@@ -126,11 +126,11 @@ static const char *node(int id, const char *name, int user, const char *tag, boo
     char *out = texts[next++ % 4];
 
     snprintf(out, sizeof(texts[0]),
-             "{\"ID\":%d,\"StableID\":\"n%d\",\"Name\":\"%s\",\"User\":%d,\"Key\":\"nodekey:%064x\",\"Addresses\":[\"100.64.0.%d/32\","
+             "{\"ID\":%d,\"StableID\":\"n%d\",\"Name\":\"%s\",\"User\":%d,\"Key\":\"nodekey:%064x\",\"Addresses\":[\"100.64.%d.%d/32\","
              "\"fd7a::%x/128\"],\"Endpoints\":[\"192.0.2.1:%d\"],\"Tags\":[%s%s%s],\"Hostinfo\":{\"IngressEnabled\":%s,\"Services\":["
              "{\"Proto\":\"peerapi4\",\"Port\":%d}]}}",
-             id, id, name, user, (unsigned)id, id, (unsigned)id, id, tag ? "\"" : "", tag ? tag : "", tag ? "\"" : "",
-             wants ? "true" : "false", 1000 + id);
+             id, id, name, user, (unsigned)id, id >> 8, id & 255, (unsigned)id, id, tag ? "\"" : "", tag ? tag : "",
+             tag ? "\"" : "", wants ? "true" : "false", 1000 + id);
     return out;
 }
 
@@ -361,6 +361,60 @@ static void test_held_up(void **state)
     assert_string_equal(w->story, "remove:n3");
 }
 
+/* the map comes back without a node whose new row waits to be taken: it has its time, and goes by what it is called now */
+static void test_blink_while_held_up(void **state)
+{
+    struct world *w = *state;
+    struct feed_op op;
+    char text[4096];
+
+    peers(w, true, node(2, "a.tail.example.", 7, NULL, true), node(3, "b.tail.example.", 7, NULL, true));
+    snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", node(2, "c.tail.example.", 7, NULL, true));
+    hear(w, text, false);
+    assert_true(feed_tailnet_next(w->feed, w->map, w->time, &op));
+    assert_int_equal(op.kind, FEED_OP_PUT);
+    frame(w, "{" SELF "}", true);
+    assert_string_equal(w->story, "put:n2");
+    assert_int_equal(feed_tailnet_deadline(w->feed), w->now + FEED_TAILNET_GRACE_NS);
+    snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", node(12, "c.tail.example.", 7, NULL, true));
+    frame(w, text, false);
+    assert_string_equal(w->story, "remove:n2 put:n12");
+    snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", node(13, "a.tail.example.", 7, NULL, true));
+    frame(w, text, false);
+    assert_string_equal(w->story, "put:n13");
+    w->now += FEED_TAILNET_GRACE_NS;
+    feed_tailnet_expire(w->feed, w->now);
+    pull(w);
+    assert_string_equal(w->story, "remove:n3");
+}
+
+/* all nodes of a large tailnet register anew while the old ones may still come back */
+static void test_many_blink(void **state)
+{
+    enum { NODES = 5000 };
+    struct world *w = *state;
+    char text[4096], name[32];
+
+    frame(w, "{" SELF "}", true);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < NODES; i++) {
+            snprintf(name, sizeof(name), "n%d.tail.example.", i);
+            int id = 10 + round * NODES + i;
+            const char *one = node(id, name, 7, NULL, true);
+
+            snprintf(text, sizeof(text), "{\"PeersChanged\":[%s]}", one);
+            hear(w, text, false);
+            pull(w);
+            snprintf(name, sizeof(name), "remove:n%d put:n%d", id - NODES, id);
+            if (round == 1)
+                assert_string_equal(w->story, name);
+        }
+        if (round == 0)
+            frame(w, "{" SELF "}", true);
+    }
+    assert_int_equal(feed_tailnet_deadline(w->feed), TS_NEVER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +425,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_blink, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tcp, setup, teardown),
         cmocka_unit_test_setup_teardown(test_held_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_blink_while_held_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_blink, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
