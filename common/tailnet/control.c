@@ -439,6 +439,7 @@ static void frame(struct control *c, const char *text, size_t len)
         break;
     }
     c->heard = true;
+    c->changes.left_out += asides.left_out;
     if (asides.control_time) {
         c->time = asides.control_time;
         c->time_told = true;

@@ -395,7 +395,12 @@ static int put_user(struct netmap *map, const json_t *value, unsigned *left_out)
 
     if (!login)
         return ERR_NOMEM;
-    if (!user && map->users.count < NETMAP_USERS_MAX && (user = calloc(1, sizeof(*user)))) {
+    if (!user && map->users.count == NETMAP_USERS_MAX) {
+        ++*left_out;
+        free(login);
+        return 0;
+    }
+    if (!user && (user = calloc(1, sizeof(*user)))) {
         user->id = id;
         map_insert(&map->users, &user->by_id, id_hash(map, id));
     }

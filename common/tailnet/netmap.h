@@ -6,7 +6,7 @@
  * policy, and which way a peer is reached is the paths' business. Packet filters are not kept: what they could allow
  * towards us is refused as a whole, see docs/decisions/0061.
  *
- * Bounds: NETMAP_PEERS_MAX peers, and of each peer no more than the limits below; what is above them is left out and
+ * Bounds: NETMAP_PEERS_MAX peers, NETMAP_USERS_MAX users, and of each peer no more than the limits below; what is above them is left out and
  * counted. Strings are owned by the node they hang on; pointers to nodes live until the next netmap_apply. */
 #ifndef TAILNET_NETMAP_H
 #define TAILNET_NETMAP_H
@@ -57,6 +57,7 @@ struct netmap_changes {
     bool ways;       /* anything but who is online: what reaching nodes depends on may be other than before */
     bool complete;   /* a stream's first frame, or a complete list of peers: ids names every peer there is or was */
     bool reconnect;  /* … it was a stream's first frame: who is absent may only not be back yet */
+    unsigned left_out; /* as in netmap_asides; whoever applies frames adds to it */
     int64_t *ids;    /* peers that are new, changed or gone; a gone one isn't found any more. May name one twice */
     size_t count, room;
 };
@@ -75,7 +76,7 @@ enum netmap_frame {
  * so, and nobody misses our answer. */
 struct netmap_asides {
     uint64_t control_time; /* Unix seconds; 0: not said */
-    unsigned left_out;     /* peers and parts of peers that were not understood or above a bound */
+    unsigned left_out;     /* users, peers and parts of peers that were not understood or above a bound */
 };
 
 struct netmap *netmap_new(const struct map_seed *seed); /* NULL: out of memory */

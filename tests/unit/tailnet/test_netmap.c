@@ -378,6 +378,27 @@ static void test_all_one_key(void **state)
     free(text);
 }
 
+/* users beyond the bound are left out, and what else the frame says counts */
+static void test_too_many_users(void **state)
+{
+    enum { MORE = NETMAP_USERS_MAX + 2, ROOM = 64 };
+    struct world *w = *state;
+    char *text = malloc((size_t)MORE * ROOM + 1000), *at = text;
+
+    at += sprintf(at, "{" SELF ",\"UserProfiles\":[{\"ID\":1,\"LoginName\":\"u1\"}");
+    for (int i = 2; i <= MORE; i++)
+        at += sprintf(at, ",{\"ID\":%d,\"LoginName\":\"u%d\"}", i, i);
+    sprintf(at, "],\"Peers\":[{\"ID\":2,\"Key\":\"" KEY("bb") "\"}]}");
+    frame(w, text, true);
+    free(text);
+    assert_int_equal(w->asides.left_out, 2);
+    assert_int_equal(netmap_peers_count(w->map), 1);
+    assert_string_equal(netmap_login(w->map, NETMAP_USERS_MAX), "u200000");
+    assert_string_equal(netmap_login(w->map, MORE), "");
+    frame(w, "{\"UserProfiles\":[{\"ID\":1,\"LoginName\":\"other\"}]}", false); /* who is known still changes */
+    assert_string_equal(netmap_login(w->map, 1), "other");
+}
+
 /* a value that is large by itself is not made a tree of */
 static void test_large_values(void **state)
 {
@@ -438,6 +459,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_key, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_one_key, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_values, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_too_many_users, setup, teardown),
         cmocka_unit_test_setup_teardown(test_asides, setup, teardown),
         cmocka_unit_test(test_pin),
         cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
