@@ -22,7 +22,9 @@
 #define CONNECT_NS      (15 * TS_S)
 #define STEPS_A_TURN    1000 /* then other work gets its turn */
 #define KEEP_FIRST_NS   TS_S        /* from a change to the map on disk … */
-#define KEEP_NS         (10 * TS_S) /* … and between two of them */
+#define KEEP_NS         (10 * TS_S) /* … and between two of them, */
+#define KEEP_A_ROW_NS   (2 * TS_MS) /* but this for each node: about 150 KB/s, however large it is */
+#define LEFT_OUT_NS     (600 * TS_S) /* between two lines about what was left out */
 #define SYNC_LOOK_NS    (20 * TS_MS)
 #define SAID_AT_ONCE    20   /* log lines that the server causes; then one a second */
 #define IDENTITY_NS     TS_S /* between two identities: each costs every worker something */
@@ -57,6 +59,8 @@ struct tailnet {
     ts_t keep_at;      /* TS_NEVER: what is on disk is what is known */
     ts_t kept_at;      /* when the last one was begun; 0: never */
     bool keep_failed;  /* and it was said */
+    unsigned left_out; /* and not said yet; the next line about it not before: */
+    ts_t left_out_at;
     ts_t heartbeat_at; /* of the server's last sign of life that the map of nodes was told of */
     bool ended;
 };
@@ -240,8 +244,10 @@ static void send_out(struct tailnet *t, ts_t now)
 
 static void keep_later(struct tailnet *t, ts_t now)
 {
+    uint64_t pause_ns = MAX(KEEP_NS, feed_tailnet_rows(t->feed) * KEEP_A_ROW_NS);
+
     if (*t->state_dir && t->keep_at == TS_NEVER)
-        t->keep_at = ts_max(ts_add(now, KEEP_FIRST_NS), t->kept_at ? ts_add(t->kept_at, KEEP_NS) : 0);
+        t->keep_at = ts_max(ts_add(now, KEEP_FIRST_NS), t->kept_at ? ts_add(t->kept_at, pause_ns) : 0);
 }
 
 static bool has_row(const struct netmap_node *node, void *ctx)
@@ -267,9 +273,9 @@ static ts_t keep(struct tailnet *t, bool told, ts_t now)
     const struct netmap *netmap = control_netmap(t->control);
     int rc = 0;
 
-    if (!t->keeper && !told)
+    if (!t->keeper && (!told || !netmap_self(netmap)))
         return TS_NEVER;
-    if (!t->keeper && t->keep_at <= now && netmap_self(netmap)) {
+    if (!t->keeper && t->keep_at <= now) {
         t->keep_at = TS_NEVER;
         t->kept_at = now;
         t->keeper = tailnet_map_begin(t->state_dir, t->status.where, netmap, has_row, t, &rc);
@@ -312,10 +318,23 @@ static void pass_heartbeat(struct tailnet *t, ts_t now)
     (void)t->events.sink.take(t->events.sink.ctx, &(struct feed_op){.kind = FEED_OP_HEARTBEAT}, now);
 }
 
+static void say_left_out(struct tailnet *t, unsigned count, ts_t now)
+{
+    t->left_out += count;
+    if (t->left_out == 0 || now < t->left_out_at)
+        return;
+    log_warn("tailnet", "event=left_out count=%u note=\"of what the server says, it was not understood or is above a "
+                        "bound: %u nodes, %u users, and less of each\"", t->left_out, NETMAP_PEERS_MAX, NETMAP_USERS_MAX);
+    t->left_out = 0;
+    t->left_out_at = ts_add(now, LEFT_OUT_NS);
+}
+
 static void look_at_map(struct tailnet *t, ts_t now)
 {
     struct netmap_changes *changes = control_changes(t->control);
     const struct netmap *netmap = control_netmap(t->control);
+
+    say_left_out(t, changes->left_out, now);
 
     if (feed_tailnet_changed(t->feed, netmap, changes, now) != 0)
         t->lacking = true;
