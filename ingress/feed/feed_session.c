@@ -10,6 +10,7 @@
 #include "common/http/http.h"
 
 #define HEAD_MAX     ((size_t)16 << 10)      /* of an answer */
+#define INTERIMS_MAX 10                      /* 1xx before an answer */
 #define REQUEST_MAX  ((size_t)16 << 10)      /* head and body of ours */
 #define SECRET_MAX    4096
 #define ANSWER_NS    (30 * TS_S)             /* until the head of an answer is there; silence_ns if that is less */
@@ -39,6 +40,7 @@ struct feed_session {
     enum session_state state;
     bool abort_due;
     bool held;
+    unsigned interims; /* 1xx, of the answer that is awaited */
     bool answered; /* DONE of the last answer, the connection may carry another */
     char secret[SECRET_MAX];
     struct http_reader reader;
@@ -152,6 +154,7 @@ static void ask(struct feed_session *s, ts_t now)
         return;
     }
     http_response_init(&s->reader, s->head, sizeof(s->head), UINT64_MAX);
+    s->interims = 0;
     s->answered = false;
     s->state = ASKED;
     s->alive_at = now;
@@ -233,6 +236,8 @@ static void head(struct feed_session *s, ts_t now)
         s->begun_at = ts_min(s->begun_at, now);
     } else if (status == 301 || status == 302 || status == 303 || status == 307 || status == 308) {
         redirect(s, now);
+    } else if (status / 100 == 1 && status != 101 && ++s->interims > INTERIMS_MAX) {
+        fail_at(s, "interim answers without end", NULL, now);
     } else if (status / 100 == 1 && status != 101) {
         http_response_init(&s->reader, s->head, sizeof(s->head), UINT64_MAX); /* RFC 9110 section 15.2 */
     } else {

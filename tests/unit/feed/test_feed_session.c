@@ -196,6 +196,19 @@ static void test_an_answer_of_100_is_not_the_answer(void **state)
     assert_int_equal(ops[FEED_OP_BEGIN], 1);
 }
 
+static void test_answers_of_100_have_an_end(void **state)
+{
+    (void)state;
+    start("https://feed.test/", NULL, false);
+    connected(NULL);
+    for (int i = 0; i < 10; i++)
+        input("HTTP/1.1 103 Early\r\nLink: x\r\n\r\n");
+    assert_string_equal(status()->error, "");
+    input("HTTP/1.1 103 Early\r\nLink: x\r\n\r\n");
+    assert_string_equal(status()->error, "interim answers without end");
+    assert_int_equal(feed_session_wants(session), FEED_SESSION_NOTHING);
+}
+
 static void test_redirects(void **state)
 {
     (void)state;
@@ -384,6 +397,7 @@ int main(void)
         cmocka_unit_test_teardown(test_a_broken_snapshot_is_void, teardown),
         cmocka_unit_test_teardown(test_answers, teardown),
         cmocka_unit_test_teardown(test_an_answer_of_100_is_not_the_answer, teardown),
+        cmocka_unit_test_teardown(test_answers_of_100_have_an_end, teardown),
         cmocka_unit_test_teardown(test_redirects, teardown),
         cmocka_unit_test_teardown(test_a_token_of_etcd_stays_where_it_came_from, teardown),
         cmocka_unit_test_teardown(test_a_second_snapshot_has_its_time_too, teardown),
