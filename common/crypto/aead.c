@@ -81,6 +81,20 @@ bool aead_open(uint8_t *out, const uint8_t *data, size_t len, const void *ad, si
     return c->cipher->final(ctx, none, &n, 0) == 1;
 }
 
+void aead_key_wipe(uint8_t key[AEAD_KEY_BYTES])
+{
+    static const uint8_t none[AEAD_KEY_BYTES];
+    const struct contexts *c = contexts_get();
+    uint8_t packet[1 + AEAD_TAG_BYTES] = {0};
+
+    /* a packet under another key takes the place of all that a context holds of this one */
+    if (c->seal.keyed && same_key(c->seal.key, key))
+        aead_seal(packet, packet, 1, NULL, 0, 0, none);
+    if (c->open.keyed && same_key(c->open.key, key))
+        (void)!aead_open(packet, packet, sizeof(packet), NULL, 0, 0, none);
+    sodium_memzero(key, AEAD_KEY_BYTES);
+}
+
 void xaead_seal(uint8_t *out, const uint8_t *data, size_t len, const void *ad, size_t ad_len,
                 const uint8_t nonce[XAEAD_NONCE_BYTES], const uint8_t key[AEAD_KEY_BYTES])
 {

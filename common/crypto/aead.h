@@ -22,6 +22,10 @@ void aead_seal(uint8_t *out, const uint8_t *data, size_t len, const void *ad, si
 bool aead_open(uint8_t *out, const uint8_t *data, size_t len, const void *ad, size_t ad_len, uint64_t counter,
                const uint8_t key[AEAD_KEY_BYTES]) __attribute__((warn_unused_result));
 
+/* aead_key_wipe - of a key that was used with these two, on this thread: with it goes what they keep for the next
+ * packet. */
+void aead_key_wipe(uint8_t key[AEAD_KEY_BYTES]);
+
 /* xaead_seal, xaead_open - the same with a 24-byte nonce, which may be random. */
 void xaead_seal(uint8_t *out, const uint8_t *data, size_t len, const void *ad, size_t ad_len,
                 const uint8_t nonce[XAEAD_NONCE_BYTES], const uint8_t key[AEAD_KEY_BYTES]);

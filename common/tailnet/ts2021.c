@@ -69,7 +69,7 @@ int ts2021_start(struct ts2021 *t, const uint8_t machine[TS2021_KEY_BYTES], cons
     aead_seal(out + TAG_AT, machine_public, 0, t->hash, sizeof(t->hash), 0, key);           /* no payload */
     mix_hash(t, out + TAG_AT, TS2021_TAG_BYTES);
 out:
-    crypto_wipe(key, sizeof(key));
+    aead_key_wipe(key);
     return err;
 }
 
@@ -90,7 +90,7 @@ int ts2021_finish(struct ts2021 *t, const uint8_t response[TS2021_RESPONSE_BYTES
     blake2s_kdf(t->send_key, t->receive_key, NULL, t->chaining_key, NULL, 0);
     err = 0;
 out:
-    crypto_wipe(key, sizeof(key));
+    aead_key_wipe(key);
     crypto_wipe(t->ephemeral, sizeof(t->ephemeral));
     crypto_wipe(t->machine, sizeof(t->machine));
     crypto_wipe(t->chaining_key, sizeof(t->chaining_key));
@@ -131,6 +131,8 @@ int ts2021_open(struct ts2021 *t, uint8_t *frame, size_t len, const uint8_t **pl
 
 void ts2021_wipe(struct ts2021 *t)
 {
+    aead_key_wipe(t->send_key);
+    aead_key_wipe(t->receive_key);
     crypto_wipe(t, sizeof(*t));
 }
 

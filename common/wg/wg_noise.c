@@ -76,7 +76,7 @@ int wg_noise_initiation_make(struct wg_noise *noise, struct wg_initiation_messag
                              const uint8_t static_static[WG_KEY_BYTES], const uint8_t ephemeral[WG_KEY_BYTES],
                              const uint8_t stamp[WG_STAMP_BYTES])
 {
-    uint8_t key[AEAD_KEY_BYTES];
+    uint8_t key[AEAD_KEY_BYTES] = {0};
     int err = key_public(ephemeral, m->ephemeral);
 
     start(noise, peer_public);
@@ -90,14 +90,14 @@ int wg_noise_initiation_make(struct wg_noise *noise, struct wg_initiation_messag
     mix_key(noise, key, static_static, WG_KEY_BYTES);                       /* ss */
     seal(noise, key, m->sealed_stamp, stamp, WG_STAMP_BYTES);
 out:
-    crypto_wipe(key, sizeof(key));
+    aead_key_wipe(key);
     return err;
 }
 
 int wg_noise_initiation_open(struct wg_noise *noise, const struct wg_initiation_message *m,
                              const struct wg_identity *identity, uint8_t peer_public[WG_KEY_BYTES])
 {
-    uint8_t key[AEAD_KEY_BYTES];
+    uint8_t key[AEAD_KEY_BYTES] = {0};
     int err;
 
     start(noise, identity->public_key);
@@ -105,19 +105,19 @@ int wg_noise_initiation_open(struct wg_noise *noise, const struct wg_initiation_
     err = mix_dh(noise, key, identity->private_key, m->ephemeral);     /* es */
     if (!err)
         err = open_sealed(noise, key, peer_public, m->sealed_static, sizeof(m->sealed_static)); /* s */
-    crypto_wipe(key, sizeof(key));
+    aead_key_wipe(key);
     return err;
 }
 
 int wg_noise_initiation_prove(struct wg_noise *noise, const struct wg_initiation_message *m,
                               const uint8_t static_static[WG_KEY_BYTES], uint8_t stamp[WG_STAMP_BYTES])
 {
-    uint8_t key[AEAD_KEY_BYTES];
+    uint8_t key[AEAD_KEY_BYTES] = {0};
 
     mix_key(noise, key, static_static, WG_KEY_BYTES); /* ss */
     int err = open_sealed(noise, key, stamp, m->sealed_stamp, sizeof(m->sealed_stamp));
 
-    crypto_wipe(key, sizeof(key));
+    aead_key_wipe(key);
     return err;
 }
 
@@ -126,7 +126,7 @@ int wg_noise_response_make(struct wg_noise *noise, struct wg_response_message *m
                            const uint8_t peer_public[WG_KEY_BYTES], const uint8_t preshared[WG_KEY_BYTES],
                            struct wg_keys *keys)
 {
-    uint8_t key[AEAD_KEY_BYTES];
+    uint8_t key[AEAD_KEY_BYTES] = {0};
     int err = key_public(ephemeral, m->ephemeral);
 
     if (err)
@@ -141,7 +141,7 @@ int wg_noise_response_make(struct wg_noise *noise, struct wg_response_message *m
     seal(noise, key, m->sealed_empty, NULL, 0);
     blake2s_kdf(keys->recv, keys->send, NULL, noise->chaining_key, NULL, 0); /* first key: initiator to responder */
 out:
-    crypto_wipe(key, sizeof(key));
+    aead_key_wipe(key);
     crypto_wipe(noise, sizeof(*noise));
     return err;
 }
@@ -151,7 +151,7 @@ int wg_noise_response_open(const struct wg_noise *noise, const struct wg_respons
                            const uint8_t preshared[WG_KEY_BYTES], struct wg_keys *keys)
 {
     struct wg_noise n = *noise;
-    uint8_t key[AEAD_KEY_BYTES], none[1];
+    uint8_t key[AEAD_KEY_BYTES] = {0}, none[1];
 
     mix_ephemeral(&n, m->ephemeral);                    /* e */
     int err = mix_dh(&n, NULL, ephemeral, m->ephemeral); /* ee */
@@ -165,7 +165,7 @@ int wg_noise_response_open(const struct wg_noise *noise, const struct wg_respons
     if (!err)
         blake2s_kdf(keys->send, keys->recv, NULL, n.chaining_key, NULL, 0);
 out:
-    crypto_wipe(key, sizeof(key));
+    aead_key_wipe(key);
     crypto_wipe(&n, sizeof(n));
     return err;
 }

@@ -11,6 +11,7 @@
 #include "common/base/bug.h"
 #include "common/base/bytes.h"
 #include "common/base/err.h"
+#include "common/crypto/aead.h"
 #include "common/crypto/crypto.h"
 #include "common/wg/wg_device.h"
 #include "common/wg/wg_stamp.h"
@@ -124,6 +125,8 @@ static void keypair_free(struct wg_peer *peer, struct wg_keypair *kp)
         return;
     wg_index_remove(&peer->dev->indices, &kp->index);
     wg_replay_deinit(&kp->replay);
+    aead_key_wipe(kp->keys.send);
+    aead_key_wipe(kp->keys.recv);
     secret_pool_put(&peer->dev->keypair_pool, kp);
 }
 

@@ -1,4 +1,5 @@
 /* test_aead.c - both AEADs: round trips in place, every changed bit refused, and changing keys on one context. */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/crypto/aead.h"
+#include "common/crypto/contexts.h"
 #include "common/crypto/crypto.h"
 
 static const uint8_t key[32] = {1, 2, 3}, other[32] = {4, 5, 6};
@@ -52,6 +54,32 @@ static void every_bit_counts(void **state)
     (void)state;
 }
 
+/* does a context hold these bytes? Beside the key it was given there is the cipher's own memory */
+static bool holds(const struct contexts_aead *aead, const uint8_t bytes[AEAD_KEY_BYTES])
+{
+    return memcmp(aead->key, bytes, AEAD_KEY_BYTES) == 0 ||
+           memmem(aead->ctx, malloc_usable_size(aead->ctx), bytes, AEAD_KEY_BYTES);
+}
+
+static void a_wiped_key_is_nowhere(void **state)
+{
+    const struct contexts *c = contexts_get();
+    uint8_t mine[AEAD_KEY_BYTES], sealed[8 + AEAD_TAG_BYTES];
+
+    memcpy(mine, key, sizeof(mine));
+    aead_seal(sealed, (const uint8_t *)"12345678", 8, NULL, 0, 1, mine);
+    assert_true(aead_open(sealed, sealed, sizeof(sealed), NULL, 0, 1, mine));
+    assert_true(holds(&c->seal, key) && holds(&c->open, key));
+    aead_key_wipe(mine);
+    assert_false(holds(&c->seal, key));
+    assert_false(holds(&c->open, key));
+    assert_memory_equal(mine, ((uint8_t[AEAD_KEY_BYTES]){0}), sizeof(mine));
+    aead_seal(sealed, (const uint8_t *)"12345678", 8, NULL, 0, 2, key); /* and works again */
+    assert_true(aead_open(sealed, sealed, sizeof(sealed), NULL, 0, 2, key));
+    assert_memory_equal(sealed, "12345678", 8);
+    (void)state;
+}
+
 static void too_short_is_refused(void **state)
 {
     uint8_t none[AEAD_TAG_BYTES] = {0}, out[1];
@@ -66,6 +94,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opens_what_was_sealed),
         cmocka_unit_test(every_bit_counts),
+        cmocka_unit_test(a_wiped_key_is_nowhere),
         cmocka_unit_test(too_short_is_refused),
     };
 
