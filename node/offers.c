@@ -85,9 +85,15 @@ static bool answer(struct offer *o, const char *text, size_t len, ts_t now)
     return tcp_can_write(o->conn) && tcp_write(o->conn, text, len, now) == len;
 }
 
+/* skip_input - what came before our answer. What belongs to it may still come, so that no other request can be told from
+ * it. */
 static void skip_input(struct offer *o, ts_t now)
 {
-    tcp_consume(o->conn, tcp_readable(o->conn), now);
+    size_t bytes = tcp_readable(o->conn);
+
+    if (bytes > 0)
+        o->request->keep_alive = false;
+    tcp_consume(o->conn, bytes, now);
 }
 
 static void log_refusal(struct offer *o, const char *why, ts_t now)

@@ -412,6 +412,27 @@ static void test_early_data_is_dropped(void **state)
     talk();
 }
 
+/* what comes after the request and before its answer belongs to it, however late: a refusal is then the last word */
+static void test_early_data_is_no_request(void **state)
+{
+    struct addrport visitor;
+    char text[PEERAPI_REQUEST_BYTES + 1];
+
+    (void)state;
+    assert_true(addrport_parse("203.0.113.5:40000", 17, &visitor));
+    text[peerapi_request_write(text, sizeof(text) - 1, &visitor, "plain.test", 10, 443)] = 0;
+    dial();
+    offer("dead.test");
+    flush(NULL, loop_now()); /* it is being dialled */
+    say("early data, and this is of it, too: ");
+    flush(NULL, loop_now());
+    hear_refusal(PEERAPI_REFUSE_BACKEND, false);
+    say(text);
+    wait_until(w.offers.count == 0);
+    turn_for(20 * TS_MS);
+    assert_false(service_accepts());
+}
+
 static void test_visitor_gone_before_the_answer(void **state)
 {
     (void)state;
@@ -509,6 +530,7 @@ int main(void)
         CASE(test_garbage_is_answered_and_ended),
         CASE(test_request_in_pieces),
         CASE(test_early_data_is_dropped),
+        CASE(test_early_data_is_no_request),
         CASE(test_visitor_gone_before_the_answer),
         CASE(test_reset_reaches_the_service),
         CASE(test_peer_gone),
