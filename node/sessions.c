@@ -162,8 +162,10 @@ static void add(struct sessions *of, const struct node_config_ingress *config, c
     loop_timer_init(&s->silence, on_silence);
     s->peer = tunnel_peer_new(of->tunnel, &peer, &err, now);
     crypto_wipe(peer.preshared_key, sizeof(peer.preshared_key));
-    if (!s->peer)
+    if (!s->peer) {
+        crypto_wipe(s->preshared_key, sizeof(s->preshared_key));
         goto fail;
+    }
     list_append(&of->all, &s->link);
     log_info("session", "event=added ingress=%s", config->name);
     call(s, now);

@@ -140,6 +140,7 @@ int setup_load(const char *path, struct config_errors *errors, struct setup **ou
         rc = node_config_load(path, text, len, errors, &s->config);
     if (rc == 0)
         rc = load_named(s, path, errors);
+    crypto_wipe_stack();
     free(text);
     if (rc != 0) {
         setup_put(s);

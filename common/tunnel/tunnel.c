@@ -24,6 +24,7 @@
 #include "common/base/err.h"
 #include "common/base/list.h"
 #include "common/base/timerq.h"
+#include "common/crypto/crypto.h"
 #include "common/ip/ip.h"
 #include "common/tunnel/path.h"
 #include "common/tunnel/tsmp.h"
@@ -195,6 +196,7 @@ struct tunnel_peer *tunnel_peer_new(struct tunnel *tunnel, const struct tunnel_p
     memcpy(wg.preshared_key, config->preshared_key, WG_KEY_BYTES);
     memcpy(wg.identity, config->identity, WG_KEY_BYTES);
     peer->wg = wg_peer_new(tunnel->wg, &wg, now, err);
+    crypto_wipe(wg.preshared_key, sizeof(wg.preshared_key));
     if (!peer->wg) {
         path_deinit(&peer->path);
         free(peer);
