@@ -21,7 +21,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "common/base/bug.h"
@@ -30,6 +29,7 @@
 #include "common/cli/cli.h"
 #include "common/crypto/crypto.h"
 #include "common/net/loop.h"
+#include "common/net/open_files.h"
 #include "ingress/ipc.h"
 #include "ingress/sandbox/sandbox.h"
 #include "ingress/server_process.h"
@@ -409,33 +409,6 @@ static void unwatch_signals(struct supervisor *s)
 
 /* ---- start ---- */
 
-/* raise_files - every visitor is a descriptor; the soft limit's usual 1,024 is for programs that use select(2). */
-static void raise_files(void)
-{
-    struct rlimit files;
-
-    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-        return;
-    files.rlim_cur = files.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &files) != 0)
-        log_warn("supervisor", "event=open_files_limit error=\"%s\"", err_str(-errno));
-}
-
-/* FILES_BESIDE - descriptors that are nobody's connection: sockets, loops and logs of all workers, generously. */
-#define FILES_BESIDE 256
-
-/* compare_files - visitors beyond the limit of open files wait in the kernel's queue rather than being turned away. */
-static void compare_files(const struct ingress_config *config)
-{
-    struct rlimit files;
-
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < (rlim_t)config->limits.connections + FILES_BESIDE)
-        log_warn("supervisor",
-                 "event=few_files open_files=%llu limits_connections=%u note=\"raise the limit of open files (`ulimit -n`, "
-                 "LimitNOFILE=) or lower limits.connections\"",
-                 (unsigned long long)files.rlim_cur, config->limits.connections);
-}
-
 static uint32_t workers_of(const struct ingress_config *config)
 {
     cpu_set_t cpus;
@@ -459,7 +432,9 @@ static int prepare(struct supervisor *s)
         return CLI_CONFIG;
     }
     log_level_set(s->next->config->log.level);
-    compare_files(s->next->config);
+    /* visitors beyond it wait in the kernel's queue rather than being turned away */
+    open_files_compare("supervisor", s->next->config->limits.connections, "limits_connections",
+                       " or lower limits.connections");
     sockets_init(&s->sockets, workers_of(s->next->config));
     int udp = sockets_open_udp(&s->sockets, s->next->config, s->file, &errors);
     int tcp = sockets_open(&s->sockets, s->next->config, s->number, s->file, &errors);
@@ -498,7 +473,7 @@ int supervisor_run(const char *file)
     struct supervisor s = {.file = file, .restart_delay_ns = RESTART_MIN_NS};
 
     log_info("supervisor", "event=begin version=%s config=%s", FUNNEL_VERSION, file);
-    raise_files();
+    open_files_raise("supervisor");
     int status = sandbox_hide_memory() == 0 ? prepare(&s) : CLI_FAILED;
 
     if (status == CLI_OK)

@@ -21,6 +21,7 @@
 #include "common/cli/cli.h"
 #include "common/crypto/crypto.h"
 #include "common/net/logsink.h"
+#include "common/net/open_files.h"
 #include "common/net/stampfile.h"
 #include "common/net/udp.h"
 #include "node/offers.h"
@@ -374,6 +375,8 @@ int agent_run(const char *path)
         return CLI_CONFIG;
     }
     log_level_set(a->started->config->log.level);
+    open_files_raise("node");
+    open_files_compare("node", OFFERS_MAX, "streams", ""); /* each has a connection to its service */
     crypto_rng(&a->rng);
     pool_init(&a->pool, CHUNK_BYTES, CHUNKS_MAX, CHUNKS_SPARE);
     loop_timer_init(&a->stamp_check, on_stamp_check);
