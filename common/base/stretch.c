@@ -12,15 +12,26 @@ void stretch_init(struct stretch *s, uint64_t base)
     *s = (struct stretch){.base = base};
 }
 
+static void slots_free(struct stretch *s)
+{
+    if (s->slots_count > 1)
+        free(s->slots);
+    s->slots = NULL;
+}
+
+static uint8_t **slot_of(const struct stretch *s, uint64_t chunk)
+{
+    return s->slots_count == 1 ? (uint8_t **)&s->only : &s->slots[chunk & (s->slots_count - 1)];
+}
+
 void stretch_trim(struct stretch *s, struct pool *pool)
 {
     for (uint32_t i = 0; i < s->slots_count && s->chunks; i++)
-        if (s->slots[i]) {
-            pool_put(pool, s->slots[i]);
+        if (*slot_of(s, i)) {
+            pool_put(pool, *slot_of(s, i));
             s->chunks--;
         }
-    free(s->slots);
-    s->slots = NULL;
+    slots_free(s);
     s->slots_count = 0;
     s->chunks = 0;
 }
@@ -30,19 +41,19 @@ void stretch_deinit(struct stretch *s, struct pool *pool)
     stretch_trim(s, pool);
 }
 
-static uint8_t **slot_of(const struct stretch *s, uint64_t chunk)
-{
-    return &s->slots[chunk & (s->slots_count - 1)];
-}
-
 /* make the ring long enough that chunk numbers [first, last] have slots of their own */
 static bool grow(struct stretch *s, uint64_t first, uint64_t last)
 {
     uint64_t want = last - first + 1;
-    uint32_t count = s->slots_count ? s->slots_count : 4;
+    uint32_t count = MAX(s->slots_count, 4u);
 
     if (want <= s->slots_count)
         return true;
+    if (want == 1) {
+        s->only = NULL;
+        s->slots_count = 1;
+        return true;
+    }
     while (count < want) {
         if (count >= (uint32_t)1 << 30)
             return false;
@@ -54,7 +65,7 @@ static bool grow(struct stretch *s, uint64_t first, uint64_t last)
         return false;
     for (uint64_t c = first; s->slots_count && c < first + s->slots_count; c++)
         slots[c & (count - 1)] = *slot_of(s, c);
-    free(s->slots);
+    slots_free(s);
     s->slots = slots;
     s->slots_count = count;
     return true;

@@ -19,7 +19,10 @@
 
 struct stretch {
     uint64_t base;   /* first offset still wanted */
-    uint8_t **slots; /* ring of chunk pointers; NULL entries are holes; NULL array when empty */
+    union {
+        uint8_t **slots; /* ring of chunk pointers; NULL entries are holes */
+        uint8_t *only;   /* the one slot where slots_count is 1: short streams need no ring */
+    };
     uint32_t slots_count; /* power of two, or 0 */
     uint32_t chunks;      /* non-NULL slots */
 };

@@ -53,6 +53,13 @@ void tcp_track_deinit(struct tcp_track *t)
     t->ring = NULL;
 }
 
+static void ring_clear(struct tcp_track_ring *r, uint32_t slots)
+{
+    memset(r, 0, sizeof(*r));
+    r->oldest = r->newest = NONE;
+    r->mask = slots - 1;
+}
+
 /* A copy of `old` (or an empty ring) with this many slots. Indexes start at 0 again: a ring that never runs empty must
  * be renumbered before they reach NONE. */
 static struct tcp_track_ring *ring_make(const struct tcp_track_ring *old, uint32_t slots)
@@ -62,9 +69,7 @@ static struct tcp_track_ring *ring_make(const struct tcp_track_ring *old, uint32
     if (!r)
         return NULL;
     if (!old) {
-        memset(r, 0, sizeof(*r));
-        r->oldest = r->newest = NONE;
-        r->mask = slots - 1;
+        ring_clear(r, slots);
         return r;
     }
     *r = *old;
@@ -249,7 +254,11 @@ void tcp_track_acked(struct tcp_track *t, uint64_t upto, struct tcp_delivery *d)
         if (r->lost_from < r->first)
             r->lost_from = r->first;
     }
-    if (r && r->first == r->end)
+    if (!r || r->first != r->end)
+        return;
+    if (r->mask == RING_START - 1)
+        ring_clear(r, RING_START); /* the next segment will want one */
+    else
         tcp_track_deinit(t);
 }
 
@@ -416,7 +425,7 @@ struct tcp_sent *tcp_track_later(const struct tcp_track *t, const struct tcp_sen
 
 struct tcp_sent *tcp_track_first(const struct tcp_track *t)
 {
-    return t->ring ? at(t->ring, t->ring->first) : NULL;
+    return t->ring && t->ring->end != t->ring->first ? at(t->ring, t->ring->first) : NULL;
 }
 
 struct tcp_sent *tcp_track_last(const struct tcp_track *t)

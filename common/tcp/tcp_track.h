@@ -2,7 +2,7 @@
  *
  * Segments stand in a ring in stream order, without gaps between them: each begins where the one before it ends. Those
  * still thought to be travelling are also linked in the order they were last sent, which is the order RACK (RFC 8985)
- * looks at them. The ring exists only while something is in flight. */
+ * looks at them. A ring that grew exists only while something is in flight. */
 #ifndef TCP_TCP_TRACK_H
 #define TCP_TCP_TRACK_H
 
@@ -31,7 +31,7 @@ struct tcp_sent {
 };
 
 struct tcp_track {
-    struct tcp_track_ring *ring; /* NULL: nothing in flight */
+    struct tcp_track_ring *ring; /* NULL: nothing in flight, but not the other way round */
 };
 
 /* What the segments that one acknowledgement newly delivered tell; filled by tcp_track_acked and _sacked. */
