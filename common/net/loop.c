@@ -137,7 +137,7 @@ static void watch(struct loop_poll *p, unsigned events)
     p->watched = (uint8_t)events;
 }
 
-/* an event came that nobody waits for: now it pays to say so */
+/* an event came, or is to come again, that nobody waits for: now it pays to say so */
 static void watch_less(struct loop_poll *p)
 {
     if (p->events) {
@@ -165,7 +165,10 @@ static void dispatch(struct loop_poll *p, uint32_t is)
 
     if (readable || writable)
         p->fn(p, readable, writable, loop_now());
-    else
+    /* the other side's end stays: who has heard of it need not be woken for it once more */
+    bool stays = (is & (EPOLLHUP | EPOLLRDHUP)) && p->watched & ~p->events && !p->closing;
+
+    if (!(readable || writable) || stays)
         watch_less(p);
 }
 

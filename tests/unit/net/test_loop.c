@@ -18,6 +18,7 @@ struct end {
     int readable, writable, closed; /* how often it was told so */
     struct end *closes;             /* when told that it is readable */
     bool reads;
+    bool deaf; /* wants nothing more once told */
 };
 
 static struct loop loop;
@@ -35,6 +36,8 @@ static void on_end(struct loop_poll *p, bool readable, bool writable, ts_t now)
         loop_poll_close(&e->closes->poll, NULL);
     if (readable && e->reads)
         (void)!read(e->fd, &byte, 1);
+    if (e->deaf)
+        loop_poll_set(p, 0);
 }
 
 static void on_closed(struct loop_poll *p)
@@ -154,6 +157,21 @@ static void an_end_is_readable_and_an_error_both(void **state)
     close(fds[1]);
     assert_true(loop_poll_init(&loop, &broken, -1, on_end) < 0);
     turns(1);
+}
+
+static void who_has_heard_of_an_end_is_not_woken_for_it_again(void **state)
+{
+    struct end ends[2];
+
+    (void)state;
+    pair(ends);
+    ends[0].deaf = true;
+    loop_poll_set(&ends[0].poll, UV_READABLE);
+    shutdown(ends[1].fd, SHUT_WR);
+    turns(1);
+    assert_int_equal(ends[0].readable, 1);
+    assert_int_equal(ends[0].poll.watched, 0); /* without another event */
+    close_both(ends);
 }
 
 static void a_closed_one_is_told_nothing_but_that(void **state)
@@ -281,6 +299,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(told_while_it_is_ready, begin, finish),
         cmocka_unit_test_setup_teardown(what_nobody_waits_for_is_found_out_once, begin, finish),
         cmocka_unit_test_setup_teardown(an_end_is_readable_and_an_error_both, begin, finish),
+        cmocka_unit_test_setup_teardown(who_has_heard_of_an_end_is_not_woken_for_it_again, begin, finish),
         cmocka_unit_test_setup_teardown(a_closed_one_is_told_nothing_but_that, begin, finish),
         cmocka_unit_test_setup_teardown(its_number_may_be_anothers_at_once, begin, finish),
         cmocka_unit_test_setup_teardown(a_timer_may_move_either_way, begin, finish),
