@@ -72,8 +72,7 @@ static void forget_acked(struct tcp_conn *c, uint64_t ack, ts_t now)
     tcp_stack_feed(c->stack);
 }
 
-/* enough room came back to be worth the owner's while */
-static void tell_writable(struct tcp_conn *c)
+void tcp_conn_tell_writable(struct tcp_conn *c)
 {
     size_t limit = tcp_conn_send_limit(c);
     size_t used = tcp_sendq_used(&c->sendq);
@@ -159,5 +158,5 @@ void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at,
         c->send_timer = TCP_SEND_REORDER;
         c->at[TCP_TIMER_SEND] = now + wait_ns;
     }
-    tell_writable(c);
+    tcp_conn_tell_writable(c);
 }

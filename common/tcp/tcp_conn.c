@@ -179,8 +179,12 @@ void tcp_conn_syn_acked(struct tcp_conn *c, uint64_t ack, ts_t now)
     if (c->syn_bytes && ack == 1 && !c->passive)
         c->peer->syn_bare_until = ts_add(now, c->syn_tries == 1 ? TCP_SYN_BARE_NS : TCP_SYN_BARE_LOST_NS);
     tcp_conn_established(c, now);
-    if (ack > 1 && ack == tcp_conn_owes(c))
+    if (ack == 1)
+        return;
+    if (ack == tcp_conn_owes(c))
         tcp_conn_event(c, TCP_EVENT_DRAINED);
+    tcp_conn_tell_writable(c);
+    tcp_stack_feed(c->stack);
 }
 
 void tcp_conn_established(struct tcp_conn *c, ts_t now)
@@ -240,6 +244,8 @@ void tcp_conn_reset(struct tcp_conn *c, int error, const char *cause)
     /* RFC 9293 section 3.10.5; also from LAST-ACK, whose data may not have arrived */
     if (c->state == TCP_SYN_RECEIVED || tcp_conn_synchronized(c))
         c->rst_due = true;
+    if (c->state == TCP_SYN_RECEIVED && c->snd_nxt == 1)
+        c->snd_nxt += c->syn_bytes; /* who took them heeds no reset before them; who did not is in the window */
     tcp_conn_close(c, error, cause);
 }
 

@@ -304,6 +304,8 @@ void tcp_mss_arrived(struct tcp_conn *c, uint16_t len, ts_t now);
 /* tcp_conn_acked - an acceptable acknowledgement of everything before `ack`, in a segment at position `at`; bare:
  * there is nothing else in it. */
 void tcp_conn_acked(struct tcp_conn *c, const struct tcp_header *h, uint64_t at, uint64_t ack, bool bare, ts_t now);
+/* tcp_conn_tell_writable - an owner who waits hears of it when enough room came back to be worth his while. */
+void tcp_conn_tell_writable(struct tcp_conn *c);
 
 /* -- tcp_output.c */
 enum tcp_plan_kind {

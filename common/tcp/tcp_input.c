@@ -284,6 +284,7 @@ static enum tcp_in input_syn_sent(struct tcp_conn *c, const struct tcp_header *h
         c->syn_due = true;
         return TCP_IN_OK;
     }
+    c->snd_edge += taken; /* its window begins at its ACK */
     c->ack_due = true; /* rides on the first data, if some is queued */
     tcp_conn_syn_acked(c, 1 + (uint64_t)taken, now);
     if (len > 0)

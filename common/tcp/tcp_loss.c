@@ -283,7 +283,9 @@ uint64_t tcp_loss_probe_ns(const struct tcp_loss_ctx *c)
 
 void tcp_loss_probed(const struct tcp_loss_ctx *c, bool again)
 {
-    c->loss->tlp_end = c->loss->tlp_out ? c->loss->tlp_end : c->nxt;
-    c->loss->tlp_out++;
-    c->loss->tlp_again = again && c->loss->repair == TCP_REPAIR_NONE; /* a repair has shrunk the window already */
+    bool first = c->loss->tlp_out++ == 0;
+
+    c->loss->tlp_end = first ? c->nxt : c->loss->tlp_end;
+    /* a repair has shrunk the window already */
+    c->loss->tlp_again = (again && c->loss->repair == TCP_REPAIR_NONE) || (!first && c->loss->tlp_again);
 }

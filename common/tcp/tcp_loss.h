@@ -29,7 +29,7 @@ struct tcp_loss {
     enum tcp_repair repair : 8;
     bool undo_possible;      /* timestamps may yet tell that it was a mistake */
     uint8_t tlp_out;         /* so many probes are in flight */
-    bool tlp_again;          /* the last was a retransmission, and all there was of a repair */
+    bool tlp_again;          /* one of them was a retransmission, and all there was of a repair */
     uint32_t undo_stamp;     /* our timestamp at the first retransmission of this episode; 0: none yet */
     uint64_t recovery_end;   /* SND.NXT when the repair began */
     uint64_t tlp_end;        /* SND.NXT when the first of them went out */

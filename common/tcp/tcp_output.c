@@ -226,6 +226,11 @@ static size_t emit_data(struct tcp_conn *c, uint8_t *buf, const struct tcp_plan 
 
     if (!tx || (!again && !tcp_track_reserve(&tx->track))) {
         c->at[TCP_TIMER_PACE] = now + TCP_RETRY_NS;
+        if (c->tlp_due) { /* which heeds no pace: the timeout is left */
+            c->tlp_due = false;
+            c->send_timer = TCP_SEND_RTO;
+            c->at[TCP_TIMER_SEND] = ts_add(now, tcp_rtt_rto(&c->rtt));
+        }
         return 0;
     }
     uint64_t pipe = tcp_track_pipe(&tx->track);
@@ -292,7 +297,7 @@ static size_t emit_syn(struct tcp_conn *c, uint8_t *buf, ts_t now)
 {
     uint8_t flags = c->state == TCP_SYN_SENT ? TCP_SYN : TCP_SYN | TCP_ACK;
     uint16_t bytes = syn_bytes(c, now);
-    size_t len = emit(c, buf, bytes ? flags | TCP_PSH : flags, 0, bytes, now);
+    size_t len = emit(c, buf, flags, 0, bytes, now);
 
     c->syn_bytes = MAX(c->syn_bytes, bytes);
     c->syn_due = false;

@@ -59,8 +59,14 @@ void tcp_replies_owe(struct tcp_replies *r, const struct tcp_reply *reply, ts_t 
     struct tcp_peer *peer = reply->peer;
     bool first = !peer->replies_first;
 
-    if (!put(r, reply) || !first)
+    if (!put(r, reply))
         return;
+    if (r->free == 0)
+        tcp_replies_expire(peer->stack, TS_NEVER); /* nobody's reset shall want for room */
+    if (!first || r->free == 0) {
+        tcp_peer_ready(peer);
+        return;
+    }
     peer->replies_due = ts_add(now, TCP_REPLY_WAIT_NS);
     list_append(&peer->stack->replies_wait, &peer->replies_wait);
     timer_arm(peer->stack);

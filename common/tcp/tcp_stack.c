@@ -339,9 +339,10 @@ static size_t output_conn(struct tcp_peer *peer, uint8_t *buf, size_t cap, ts_t 
     struct tcp_conn *c = container_of(list_first(&peer->ready), struct tcp_conn, ready_link);
     size_t len = tcp_conn_output(c, buf, cap, now);
 
-    peer->burst++;
-    if (len > 0)
+    if (len > 0) {
+        peer->burst++;
         tcp_replies_go(peer); /* company */
+    }
     conn_turn_over(c);
     tcp_conn_settle(c);
     return len;
@@ -349,6 +350,7 @@ static size_t output_conn(struct tcp_peer *peer, uint8_t *buf, size_t cap, ts_t 
 
 static size_t output_reply(struct tcp_peer *peer, uint8_t *buf, size_t cap)
 {
+    tcp_replies_go(peer);
     size_t len = tcp_replies_output(&peer->stack->replies, peer, buf, cap);
 
     tcp_peer_ready(peer);
