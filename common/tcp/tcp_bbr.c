@@ -13,7 +13,7 @@
  * short-term one follows losses that came while not probing, and is forgotten with the next probe.
  *
  * Three things differ from the draft, by measurement (docs/decisions/0040): what counts as too much is 5 % and not 2 %
- * (and on the shortest paths more than two segments);
+ * (and on the shortest paths more than three segments);
  * it counts so in every state, where the draft's short-term bounds follow any loss while it does not probe; and loss
  * ends STARTUP only when the rate has stopped growing too, since a full queue does both. */
 #include "common/base/bug.h"
@@ -38,7 +38,7 @@
 #define SEND_QUANTA            3          /* in the host, in the network, at the receiver: section 5.5.8 */
 #define SEND_QUANTUM_NS        TS_MS      /* what our pacing lets go at once */
 #define PACED_RTT_MIN_NS       TS_MS      /* shorter paths than the pacing quantum are ruled by the window alone */
-#define CHANCE_SEGMENTS        2u         /* lost of such a window, of some twenty segments, they tell nothing */
+#define CHANCE_SEGMENTS        3u         /* lost of such a window, of some twenty segments, they tell nothing */
 
 static const struct {
     double pacing, cwnd;

@@ -10,7 +10,7 @@
 #define DUP_THRESH          3          /* RFC 8985 section 5.1 */
 #define REORDER_PERSIST     16         /* section 6.2 step 4 */
 #define TLP_MAX_ACK_DELAY_NS (200 * TS_MS) /* section 7.2: a lone segment may wait for a delayed ACK */
-#define TLP_MIN_NS          (2 * TS_MS)
+#define TLP_MIN_NS          (1 * TS_MS)
 #define TLP_PROBES_MAX      2 /* before the timeout, the second after twice the time */
 
 void tcp_loss_init(struct tcp_loss *loss)
