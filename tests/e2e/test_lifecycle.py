@@ -155,6 +155,8 @@ def test_node_restart_ends_its_streams(world):
     """A node that lost its memory answers old segments with a reset; a visitor must not wait for ever."""
     world.start()
     client, served = world.raw_pair()
+    served.sendall(b"!")
+    assert client.recv(1) == b"!"  # an offer that is still to be answered would be made again
     rawnode = world.nodes[-1]
     rawnode.kill()
     mark = rawnode.mark()
