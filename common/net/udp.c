@@ -11,6 +11,7 @@
 
 #include "common/base/bug.h"
 #include "common/base/err.h"
+#include "common/base/map.h"
 #include "common/net/stream.h"
 
 #ifndef UDP_SEGMENT
@@ -231,14 +232,12 @@ static bool is_v4(const struct udp_train *train)
     return addr_is_v4(&train->to.remote.addr);
 }
 
-/* FNV-1a of the address: what a route is chosen by */
+/* of the address alone: what a route is chosen by. Without a secret, since a collision costs no more than GSO */
 static unsigned singly_bit(const struct endpoint *to)
 {
-    uint32_t hash = 2166136261u;
+    static const struct map_seed open;
 
-    for (size_t i = 0; i < sizeof(to->remote.addr.b); i++)
-        hash = (hash ^ to->remote.addr.b[i]) * 16777619u;
-    return hash % UDP_SINGLY_BITS;
+    return map_hash(&open, &to->remote.addr, sizeof(to->remote.addr)) % UDP_SINGLY_BITS;
 }
 
 static bool goes_singly(const struct udp_sender *s, const struct endpoint *to)

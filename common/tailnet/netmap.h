@@ -6,8 +6,9 @@
  * policy, and which way a peer is reached is the paths' business. Packet filters are not kept: what they could allow
  * towards us is refused as a whole, see docs/decisions/0061.
  *
- * Bounds: NETMAP_PEERS_MAX peers, NETMAP_USERS_MAX users, and of each peer no more than the limits below; what is above them is left out and
- * counted. Strings are owned by the node they hang on; pointers to nodes live until the next netmap_apply. */
+ * Bounds: NETMAP_PEERS_MAX peers, NETMAP_USERS_MAX users, and of each peer no more than the limits below; what is above
+ * them is left out and counted. Strings are owned by the node they hang on; pointers to nodes live until the next
+ * netmap_apply. */
 #ifndef TAILNET_NETMAP_H
 #define TAILNET_NETMAP_H
 
