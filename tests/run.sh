@@ -4,7 +4,8 @@
 #   tests/run.sh unit e2e        these only
 #   tests/run.sh e2e -- -k reset   what follows -- goes to pytest
 # Ends with a summary; the exit status is 0 only when no suite failed. What can't be tested on this machine is named there, and with
-# CI=true its suite has failed; interop and tailnet need Go, which is not installed from here.
+# CI=true its suite has failed; but where HEADSCALE names no program of headscale's, tailnet has PARTLY passed. interop and tailnet
+# need Go, which is not installed from here.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -60,7 +61,9 @@ suite_fuzz() {
             -artifact_prefix="$found/$target-" "$found/$target" "tests/fuzz/corpus/${target#fuzz_}" \
             >"$found/$target.log" 2>&1
         status=$?
-        echo "$target: $(sed -n "s/^stat::number_of_executed_units: *//p" "$found/$target.log") inputs, exit $status"
+        inputs=$(sed -n "s/^stat::number_of_executed_units: *//p" "$found/$target.log")
+        echo "$target: $inputs inputs, exit $status"
+        [ "${inputs:-0}" -gt 0 ] || status=1
         [ $status = 0 ] || tail -n 60 "$found/$target.log"
         exit $status' _ {} $((share > 0 ? share : 1)) $found
 }
@@ -97,8 +100,10 @@ suite_interop() {
 
 # Stock nodes and the ingress itself as nodes of a coordination server; with HEADSCALE=its program on headscale, too.
 suite_tailnet() {
-    [ -n "${HEADSCALE:-}" ] ||
-        notes+="tailnet: HEADSCALE names no program: nothing was proven against headscale, and TestEphemeral not at all"$'\n'
+    if [ -z "${HEADSCALE:-}" ]; then # no registry has it as a program or as a module: CI can't do better, only say so
+        notes+="tailnet: NOT TESTED: HEADSCALE names no program: nothing against headscale, and TestEphemeral not at all"$'\n'
+        partly=1
+    fi
     go_suite tailnet
 }
 
@@ -111,8 +116,10 @@ trap 'rm -f "$not_tested"' EXIT
 for suite in "${suites[@]}"; do
     echo "== $suite"
     began=$SECONDS
+    partly=0
     "suite_$suite"
     [ $? = 0 ] && verdict=passed || verdict=FAILED
+    [ $partly$verdict != 1passed ] || verdict=PARTLY
     if [ -s "$not_tested" ]; then
         notes+=$(sed "s/^/$suite: NOT TESTED: /" "$not_tested")$'\n'
         [ $verdict = FAILED ] || verdict=PARTLY

@@ -407,6 +407,7 @@ int main(int argc, char **argv)
     const char *only = NULL;
     int seconds = 20;
     uint64_t turn_ns = 0;
+    int played = 0;
 
     for (size_t i = 0; i < sizeof(pattern); i++)
         pattern[i] = (uint8_t)(i % 251);
@@ -436,8 +437,11 @@ int main(int argc, char **argv)
         if (turn_ns)
             c.turn_ns = turn_ns;
         bulk_run(&c, mbit);
+        played++;
         if (!turn_ns)
             case_check(&c, mbit);
     }
+    if (!whole_grid && played == 0)
+        world_fail("no case of that name");
     return 0;
 }

@@ -342,7 +342,7 @@ static void case_run(const struct linux_case *c, int tun)
 int main(int argc, char **argv)
 {
     const char *only = argc == 3 && strcmp(argv[1], "--only") == 0 ? argv[2] : NULL;
-    int tun;
+    int tun, played = 0;
 
     if (argc != 1 && !only) {
         fprintf(stderr, "usage: sim_linux [--only WORDS]\n");
@@ -357,8 +357,12 @@ int main(int argc, char **argv)
         return SKIPPED;
     }
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-        if (!only || strstr(cases[i].name, only))
+        if (!only || strstr(cases[i].name, only)) {
             case_run(&cases[i], tun);
+            played++;
+        }
     close(tun);
+    if (played == 0)
+        world_fail("no case of that name");
     return 0;
 }
