@@ -237,7 +237,7 @@ func (w *world) ownKey(t testing.TB) string {
 func TestEphemeral(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("HEADSCALE") == "" {
-		t.Skip("testcontrol forgets nobody") // tests/run.sh says what HEADSCALE leaves out
+		lab.NotTested(t, "HEADSCALE names no program, and testcontrol forgets nobody")
 	}
 	h := newHeadscale(t, lab.NewRegion(t, 1))
 	w := newWorld(t, h, map[string]any{"ephemeral": true})

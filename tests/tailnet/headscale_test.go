@@ -130,7 +130,12 @@ func (h *headscale) login(user string) string        { return user }
 func (h *headscale) owner(_ testing.TB, _, _ string) {}
 func (h *headscale) approve(t testing.TB, url, u string) {
 	t.Helper()
-	h.run(t, "auth", "register", "--user", u, "--auth-id", url[strings.LastIndex(url, "/")+1:])
+	id := url[strings.LastIndex(url, "/")+1:]
+	if exec.Command(os.Getenv("HEADSCALE"), "auth", "register", "--help").Run() == nil {
+		h.run(t, "auth", "register", "--user", u, "--auth-id", id)
+	} else { // up to 0.28
+		h.run(t, "nodes", "register", "--user", u, "--key", id)
+	}
 }
 
 // id is "" when it knows no such node.
