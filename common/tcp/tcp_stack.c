@@ -2,9 +2,10 @@
  *
  * Input: IP and TCP headers are checked, then the segment belongs to a connection, a TIME-WAIT, a listener, or nobody.
  * Output: peers in turn, and of each peer its connections in turn, TCP_BURST segments at most before the next one, and
- * TCP_PEER_BURST and then the replies (they are few) before the next peer. A blocked peer is not in the queue of peers, so
- * it costs nothing.
- * Time: one heap of deadlines, one timer a connection (the earliest of its four), one for all of TIME-WAIT. */
+ * TCP_PEER_BURST and then the replies (they are few) before the next peer. A blocked peer is not in the queue of peers,
+ * so it costs nothing.
+ * Time: one heap of deadlines, one timer a connection (the earliest of its four), one for all of TIME-WAIT, one for the
+ * replies that wait for company. */
 #include "common/tcp/tcp.h"
 
 #include <stdlib.h>
