@@ -7,7 +7,7 @@
 //
 //	coordination_test  what a scenario needs of a coordination server
 //	testcontrol_test   ... Tailscale's in-memory one
-//	headscale_test     ... headscale, when HEADSCALE names its binary
+//	headscale_test     ... headscale, whose binary HEADSCALE names (tests/run.sh builds one)
 //	world_test         an ingress and nodes on one of them
 //
 // The rest are scenarios, a file a subject; each runs on every coordination server at hand. What other suites use too is in
